@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// The graph's arrays, for runtime/graph and runtime/plan only. Plan passes build and change copies through
+// this.
+#ifndef ISOMER_RUNTIME_GRAPH_INTERNAL_H
+#define ISOMER_RUNTIME_GRAPH_INTERNAL_H
+
+#include "isomer/graph.h"
+
+struct iso_graph {
+    const iso_allocator *allocator;
+    const iso_op_table *ops;
+    iso_value_info *values; // [0] is the absent value
+    size_t value_count, value_capacity;
+    iso_node *nodes;
+    size_t node_count, node_capacity;
+    int32_t layer;
+    char scope[ISO_VALUE_NAME_BYTES];
+    iso_status status; // the first failure
+    char failure[256];
+};
+
+// A new graph without nodes that has all values of `source`.
+iso_status iso_graph_clone_values(const iso_graph *source, const iso_allocator *allocator,
+                                  iso_graph **out_graph) ISO_MUST_USE;
+iso_status iso_graph_append_node(iso_graph *graph, const iso_node *node) ISO_MUST_USE;
+iso_status iso_graph_append_value(iso_graph *graph, const iso_value_info *info,
+                                  iso_value *out_value) ISO_MUST_USE;
+// Number of rows whose storage a value spans, symbols replaced.
+uint32_t iso_dim_resolve(iso_dim dim, const iso_dim_values *dims);
+// "[T, 4, 64] bf16"
+void iso_graph_print_shape(const iso_value_info *value, char *out, size_t out_bytes);
+
+#endif

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//
+// What an op and a kernel are to the runtime: tables of functions over a params struct. The ops themselves
+// live in kernels/<op>/; the runtime knows them only through iso_op_info.
+//
+// A params struct begins with its tensors, inputs before outputs, as consecutive iso_tensor members (so that
+// graph and plan can walk them as an array), followed by the op's attributes. It is plain memory: copied
+// freely.
+#ifndef ISOMER_OP_H
+#define ISOMER_OP_H
+
+#include <stdbool.h>
+
+#include "isomer/backend.h"
+#include "isomer/dtype.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- types ----
+
+#define ISO_MAX_DIMS        4
+#define ISO_MAX_OPERANDS    12
+#define ISO_OP_PARAMS_BYTES 768
+#define ISO_REASON_BYTES    192
+
+// Page of the KV cache.
+#define ISO_KV_PAGE_TOKENS 64
+
+// FP8 weights carry one scale per block of this many rows and columns, FP8 activations one per row and block.
+#define ISO_FP8_BLOCK 128
+
+// A tensor, or a view of a part of each row of one. The innermost dimension is contiguous; all outer
+// dimensions together count rows, each `row_stride` elements after the one before.
+typedef struct iso_tensor {
+    iso_dtype dtype; // ISO_DTYPE_NONE: an optional operand that is absent; all else is 0 then
+    uint32_t rank;
+    uint32_t dims[ISO_MAX_DIMS]; // outermost first; 1 beyond rank
+    uint32_t row_stride;         // elements; dims[rank-1] when the tensor is contiguous
+    uint32_t view_offset; // elements from the start of the storage to the first one; 0 unless it is a view
+    // Where the storage starts. On the host (references): `host`. On a device: `memory` and `offset_bytes`,
+    // bound when the plan is recorded. Element (row, column) is at view_offset + row * row_stride + column.
+    void *host;
+    const iso_memory *memory;
+    uint64_t offset_bytes;
+} iso_tensor;
+
+// Product of all dimensions but the last; the last; their product.
+static inline uint32_t iso_tensor_width(const iso_tensor *t)
+{
+    return t->rank == 0 ? 0 : t->dims[t->rank - 1];
+}
+static inline uint32_t iso_tensor_rows(const iso_tensor *t)
+{
+    uint32_t rows = t->rank == 0 ? 0 : 1;
+    for (uint32_t i = 0; i + 1 < t->rank; i++)
+        rows *= t->dims[i];
+    return rows;
+}
+static inline uint64_t iso_tensor_elems(const iso_tensor *t)
+{
+    return (uint64_t)iso_tensor_rows(t) * iso_tensor_width(t);
+}
+static inline bool iso_tensor_present(const iso_tensor *t)
+{
+    return t->dtype != ISO_DTYPE_NONE;
+}
+
+// What a launch plan says: how many groups, and the kernel's arguments in the order of its text.
+typedef struct iso_launch {
+    uint32_t groups[3];
+    uint32_t arg_count;
+    iso_arg args[ISO_MAX_KERNEL_ARGS];
+} iso_launch;
+
+struct iso_kernel;
+
+// Whether the kernel can do this call on this device. A "no" writes why into reason (never empty).
+typedef bool (*iso_supports_fn)(const struct iso_kernel *kernel, const void *params,
+                                const iso_device_info *device, char reason[ISO_REASON_BYTES]);
+// Only for calls that `supports` accepted.
+typedef void (*iso_launch_fn)(const struct iso_kernel *kernel, const void *params, iso_launch *out_launch);
+
+// The device forms of one kernel; a device takes the first of its own list that is here.
+typedef struct iso_kernel_code {
+    iso_code_format format;
+    const void *code;
+    size_t code_bytes;
+    const iso_native_kernel *native;
+} iso_kernel_code;
+
+typedef struct iso_kernel {
+    const char *name; // "op.backend.variant", the same string in logs, benches and expectation lists
+    const char *op;
+    iso_dtype
+        dtypes[3]; // portable kernels: the types of x, weight and y they were compiled for; NONE: not used
+    uint32_t group_size;
+    iso_supports_fn supports;
+    iso_launch_fn launch;
+    iso_kernel_code codes[ISO_MAX_CODE_FORMATS]; // ISO_CODE_NONE after the last
+} iso_kernel;
+
+// Work of one call, for benches and reports.
+typedef struct iso_op_cost {
+    uint64_t flops;
+    uint64_t read_bytes;
+    uint64_t written_bytes;
+} iso_op_cost;
+
+// A reference result: one double and one error bound for each element of the op's first `output_count`
+// outputs, rows packed (stride = width). `bound` is the largest |error| that an honest float32-accumulating
+// kernel may make, rounding to the output's dtype included; 0 demands equality.
+typedef struct iso_reference_output {
+    double *value;
+    double *bound;
+} iso_reference_output;
+
+struct iso_case_builder;
+
+typedef struct iso_op_info {
+    const char *name;
+    uint32_t input_count;
+    uint32_t output_count;
+    size_t params_bytes;
+    // Checks shapes, dtypes and attributes against the op's contract; names the field and the value.
+    iso_status (*check)(const void *params);
+    // Double precision, plain, on host tensors; rows are independent of each other.
+    iso_status (*reference)(const void *params, const iso_reference_output *outputs);
+    void (*cost)(const void *params, iso_op_cost *out_cost);
+    // Builds the inputs of test case `numbers` (the values of an ISO_CASE line) into params.
+    iso_status (*build_case)(const uint32_t *numbers, struct iso_case_builder *builder, void *params);
+    const uint32_t (*cases)[8];
+    uint32_t case_count;
+    const iso_kernel *const *kernels; // best first
+    uint32_t kernel_count;
+} iso_op_info;
+
+// An op whose FP8 form takes quantised activations: `input` may become E4M3 with its scales in `input_scale`
+// where `weight` is E4M3. The plan's legalise pass uses these when W8A8 is asked for.
+typedef struct iso_quantise_rule {
+    uint32_t op;
+    uint32_t input, input_scale, weight; // operand numbers
+} iso_quantise_rule;
+
+// Every op that was built in; the index is the op's number.
+typedef struct iso_op_table {
+    const iso_op_info *const *ops;
+    uint32_t count;
+    uint32_t quantise_op; // [..., K] activation -> [..., K] E4M3 and [..., ceil(K/128)] F32
+    const iso_quantise_rule *quantise_rules;
+    uint32_t quantise_rule_count;
+} iso_op_table;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
