@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+//
+// The ops that are built into the library, with their references and kernels.
+#ifndef ISOMER_OPS_H
+#define ISOMER_OPS_H
+
+#include "isomer/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Every op, in alphabetical order. Lent, constant, the same on each call.
+ISO_API const iso_op_table *iso_ops(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
