@@ -11,7 +11,7 @@
 
 #include "kernels/cpu_vector.h"
 
-#define ISO_ATTEND_HEADS     4
+#define ISO_ATTEND_HEADS     4   // as iso_sum_lanes_of_4
 #define ISO_ATTEND_KEY_MAX   576 // elements of a key; a multiple of 16
 #define ISO_ATTEND_VALUE_MAX 512 // elements of a value; a multiple of 16
 
@@ -38,6 +38,22 @@ static inline iso_vector iso_load_full(const void *row, iso_dtype dtype, uint32_
     return iso_load_vector(row, dtype, i, i + ISO_LANES);
 }
 
+// The sums of four vectors' lanes at once, each in the tree of iso_sum_lanes.
+static inline void iso_sum_lanes_of_4(const iso_vector v[4], float out[4])
+{
+    iso_vector a =
+        __builtin_shufflevector(v[0], v[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+        __builtin_shufflevector(v[0], v[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    iso_vector b =
+        __builtin_shufflevector(v[2], v[3], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+        __builtin_shufflevector(v[2], v[3], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    iso_vector c = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+                   __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    c += __builtin_shufflevector(c, c, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    for (uint32_t i = 0; i < 4; i++)
+        out[i] = c[4 * i] + c[4 * i + 1];
+}
+
 static inline __attribute__((always_inline)) void iso_attend_scores(const iso_attend *a,
                                                                     iso_attend_scratch *s, const void *keys,
                                                                     uint32_t count, iso_dtype dtype)
@@ -56,8 +72,10 @@ static inline __attribute__((always_inline)) void iso_attend_scores(const iso_at
             for (uint32_t h = 0; h < ISO_ATTEND_HEADS; h++)
                 dot[h] += v * iso_load_full(s->query[h], ISO_DTYPE_F32, full);
         }
+        float sums[ISO_ATTEND_HEADS];
+        iso_sum_lanes_of_4(dot, sums);
         for (uint32_t h = 0; h < ISO_ATTEND_HEADS; h++)
-            s->score[h][k] = iso_sum_lanes(dot[h]) * a->scale;
+            s->score[h][k] = sums[h] * a->scale;
     }
 }
 

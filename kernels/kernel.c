@@ -20,7 +20,7 @@ static void launch_storage(iso_launch *launch, const iso_tensor *tensor, uint64_
     if (iso_tensor_rows(tensor) > 0)
         elems += (uint64_t)(iso_tensor_rows(tensor) - 1) * tensor->row_stride + iso_tensor_width(tensor);
     // Whole words: kernels read BF16 and FP8 through 32-bit words.
-    arg->range_bytes = (elems * iso_dtype_bytes(tensor->dtype) + 3) / 4 * 4 - skip_bytes / 4 * 4;
+    arg->range_bytes = (elems * iso_dtype_bytes(tensor->dtype) + 3) / 4 * 4 - skip_bytes;
 }
 
 void iso_launch_tensor(iso_launch *launch, const iso_tensor *tensor, const iso_tensor *stand_in)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Gather: y[i] = table[index[i]], row by row. Embedding lookup, and selection of the rows that the head needs.
+// Gather: y[i] = table[index[i]], row by row. Embedding lookup, and selection of the rows that the head
+// needs.
 //
-// Rounding: each element is rounded once, to y's dtype; none where y can hold it exactly. An index outside the table
+// Rounding: each element is rounded once, to y's dtype; none where y can hold it exactly. An index outside
+// the table
 // (-1 marks padding) gives a row of zeros. Aliasing: none.
 #ifndef ISOMER_KERNELS_GATHER_H
 #define ISOMER_KERNELS_GATHER_H

@@ -31,7 +31,8 @@ iso_status iso_gather_reference(const void *params, const iso_reference_output *
         for (uint32_t i = 0; i < width; i++) {
             double y = inside ? iso_at(&p->table, (uint32_t)entry, i) : 0;
             outputs[0].value[(size_t)r * width + i] = y;
-            outputs[0].bound[(size_t)r * width + i] = exact || !inside ? 0 : iso_rounding_bound(p->y.dtype, y);
+            outputs[0].bound[(size_t)r * width + i] =
+                exact || !inside ? 0 : iso_rounding_bound(p->y.dtype, y);
         }
     }
     return ISO_OK;

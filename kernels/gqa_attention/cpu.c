@@ -44,8 +44,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     }
     memset(scratch->query, 0, sizeof scratch->query);
     for (uint32_t h = 0; h < here; h++)
-        iso_attend_query(scratch->query[h], iso_row(args[ARG_Q].pointer, dtype, row + h, args[ARG_Q_STRIDE].u32),
-                         dtype, dim);
+        iso_attend_query(scratch->query[h],
+                         iso_row(args[ARG_Q].pointer, dtype, row + h, args[ARG_Q_STRIDE].u32), dtype, dim);
     const iso_attend attend = {
         .keys = iso_row(args[ARG_K_CACHE].pointer, dtype, kv_head, dim),
         .values = iso_row(args[ARG_V_CACHE].pointer, dtype, kv_head, dim),

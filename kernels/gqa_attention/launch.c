@@ -4,8 +4,8 @@
 #include "kernels/functions.h"
 #include "kernels/gqa_attention/op.h"
 
-bool iso_gqa_attention_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                         char reason[ISO_REASON_BYTES])
+bool iso_gqa_attention_portable_supports(const iso_kernel *kernel, const void *params,
+                                         const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_gqa_attention *p = params;
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->q, NULL, &p->y}, reason) &&

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
 // Grouped-query attention over the paged cache (Ainslie et al. 2023): query head h uses key and value head
-// h / (heads / kv_heads); y = sum softmax(scale * q . k) * v. A token at position p of its sequence sees cache
-// positions 0 … p of that sequence, its own included: kv_write of the step comes first.
+// h / (heads / kv_heads); y = sum softmax(scale * q . k) * v. A token at position p of its sequence sees
+// cache positions 0 … p of that sequence, its own included: kv_write of the step comes first.
 //
-// Rounding: scores, softmax and sums in float32 at least, y rounded once to its dtype. A padding token (sequence -1)
-// gives zeros. Cache rows that a token does not see may hold anything, NaN included. Aliasing: none.
-// A token's result does not depend on the other tokens of the step.
+// Rounding: scores, softmax and sums in float32 at least, y rounded once to its dtype. A padding token
+// (sequence -1) gives zeros. Cache rows that a token does not see may hold anything, NaN included. Aliasing:
+// none. A token's result does not depend on the other tokens of the step.
 #ifndef ISOMER_KERNELS_GQA_ATTENTION_H
 #define ISOMER_KERNELS_GQA_ATTENTION_H
 

@@ -28,11 +28,12 @@ iso_status iso_gqa_attention_check(const void *params)
     ISO_TRY(iso_check_dtype("gqa_attention", "y", &p->y, same));
     ISO_TRY(iso_check_shape("gqa_attention", "q", &p->q, 3, p->q.dims));
     if (dim == 0 || dim % 2 || dim > ISO_GQA_MAX_DIM)
-        return iso_fail(ISO_INVALID_ARGUMENT, "gqa_attention: the head's width is %u; allowed: even, 2 to %d", dim,
-                        ISO_GQA_MAX_DIM);
+        return iso_fail(ISO_INVALID_ARGUMENT, "gqa_attention: the head's width is %u; allowed: even, 2 to %d",
+                        dim, ISO_GQA_MAX_DIM);
     if (kv_heads == 0 || heads % kv_heads)
-        return iso_fail(ISO_INVALID_ARGUMENT, "gqa_attention: %u heads over %u key heads; allowed: a multiple of them",
-                        heads, kv_heads);
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "gqa_attention: %u heads over %u key heads; allowed: a multiple of them", heads,
+                        kv_heads);
     ISO_TRY(iso_check_cache("gqa_attention", "k_cache", &p->k_cache));
     ISO_TRY(iso_check_cache("gqa_attention", "v_cache", &p->v_cache));
     ISO_TRY(iso_check_shape("gqa_attention", "k_cache", &p->k_cache, 4,
@@ -63,7 +64,8 @@ iso_status iso_gqa_attention_reference(const void *params, const iso_reference_o
     memset(outputs[0].value, 0, iso_tensor_elems(&p->y) * sizeof(double));
     memset(outputs[0].bound, 0, iso_tensor_elems(&p->y) * sizeof(double));
     for (uint32_t row = 0; row < tokens * heads; row++) {
-        uint32_t t = row / heads, kv_head = row % heads / (heads / kv_heads), keys = iso_key_count(&paging, t);
+        uint32_t t = row / heads, kv_head = row % heads / (heads / kv_heads),
+                 keys = iso_key_count(&paging, t);
         double error, top = -INFINITY;
         for (uint32_t k = 0; k < keys; k++)
             top = fmax(top, score_key(p, row, iso_key_row(&paging, t, k) * kv_heads + kv_head, &error));
@@ -93,12 +95,14 @@ void iso_gqa_attention_cost(const void *params, iso_op_cost *out_cost)
 iso_status iso_gqa_attention_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
 {
     iso_gqa_attention *p = params;
-    uint32_t tokens = numbers[0], heads = numbers[1], kv_heads = numbers[2], dim = numbers[3], margin = numbers[7];
+    uint32_t tokens = numbers[0], heads = numbers[1], kv_heads = numbers[2], dim = numbers[3],
+             margin = numbers[7];
     const iso_paging_case paging_case = {tokens, numbers[4], numbers[5], numbers[6]};
     iso_dtype dtype = builder->dtypes[0];
     uint32_t pages;
     ISO_TRY(iso_case_paging(builder, &paging_case, &p->block_table, &p->positions, &p->sequence, &pages));
-    ISO_TRY(iso_case_float(builder, &p->q, dtype, ISO_FILL_NORMAL, ISO_DIMS(tokens, heads, dim + 2 * margin)));
+    ISO_TRY(
+        iso_case_float(builder, &p->q, dtype, ISO_FILL_NORMAL, ISO_DIMS(tokens, heads, dim + 2 * margin)));
     p->q.dims[2] = dim;
     p->q.view_offset = margin;
     const uint32_t cache[] = {pages, ISO_KV_PAGE_TOKENS, kv_heads, dim};

@@ -4,8 +4,8 @@
 #include "kernels/functions.h"
 #include "kernels/kv_write/op.h"
 
-bool iso_kv_write_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                    char reason[ISO_REASON_BYTES])
+bool iso_kv_write_portable_supports(const iso_kernel *kernel, const void *params,
+                                    const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_kv_write *p = params;
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, NULL, &p->cache}, reason);

@@ -20,11 +20,13 @@ iso_status iso_kv_write_check(const void *params)
     ISO_TRY(iso_check_contiguous("kv_write", "slots", &p->slots));
     ISO_TRY(iso_check_contiguous("kv_write", "cache", &p->cache));
     if (p->cache.rank < 3 || p->cache.dims[1] != ISO_KV_PAGE_TOKENS)
-        return iso_fail(ISO_INVALID_ARGUMENT, "kv_write: cache has %u dimensions, %u rows a page; allowed: [pages, %d, …]",
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "kv_write: cache has %u dimensions, %u rows a page; allowed: [pages, %d, …]",
                         p->cache.rank, p->cache.dims[1], ISO_KV_PAGE_TOKENS);
     uint32_t elems = p->cache.dims[2] * p->cache.dims[3], wanted = p->x.dims[1] * p->x.dims[2] * p->x.dims[3];
     if (elems != wanted)
-        return iso_fail(ISO_INVALID_ARGUMENT, "kv_write: cache has %u elements a token; x needs %u", elems, wanted);
+        return iso_fail(ISO_INVALID_ARGUMENT, "kv_write: cache has %u elements a token; x needs %u", elems,
+                        wanted);
     return ISO_OK;
 }
 
@@ -59,7 +61,8 @@ void iso_kv_write_cost(const void *params, iso_op_cost *out_cost)
 iso_status iso_kv_write_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
 {
     iso_kv_write *p = params;
-    uint32_t pages = numbers[0], heads = numbers[1], width = numbers[2], unslotted = numbers[3], margin = numbers[4];
+    uint32_t pages = numbers[0], heads = numbers[1], width = numbers[2], unslotted = numbers[3],
+             margin = numbers[4];
     uint32_t rows = pages * ISO_KV_PAGE_TOKENS, tokens = rows + unslotted;
     iso_dtype dtype = builder->dtypes[0];
     if (heads > 0) {
@@ -72,7 +75,8 @@ iso_status iso_kv_write_build_case(const uint32_t *numbers, iso_case_builder *bu
         ISO_TRY(iso_case_empty(builder, &p->cache, dtype, ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, width)));
     }
     ISO_TRY(iso_case_empty(builder, &p->slots, ISO_DTYPE_I32, ISO_DIMS(tokens)));
-    // Every row once, in an order of its own (37 has no common factor with 64 or 3), the tokens without one between.
+    // Every row once, in an order of its own (37 has no common factor with 64 or 3), the tokens without one
+    // between.
     int32_t *slots = p->slots.host;
     for (uint32_t t = 0; t < tokens; t++)
         slots[t] = t < unslotted ? -1 : (int32_t)((t - unslotted) * 37 % rows);

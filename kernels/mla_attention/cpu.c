@@ -44,10 +44,12 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     }
     memset(scratch->query, 0, sizeof scratch->query);
     for (uint32_t h = 0; h < here; h++) {
-        iso_attend_query(scratch->query[h], iso_row(args[ARG_Q_LATENT].pointer, dtype, row + h,
-                         args[ARG_LATENT_STRIDE].u32), dtype, latent);
-        iso_attend_query(scratch->query[h] + latent, iso_row(args[ARG_Q_ROPE].pointer, dtype, row + h,
-                         args[ARG_ROPE_STRIDE].u32), dtype, rope);
+        iso_attend_query(scratch->query[h],
+                         iso_row(args[ARG_Q_LATENT].pointer, dtype, row + h, args[ARG_LATENT_STRIDE].u32),
+                         dtype, latent);
+        iso_attend_query(scratch->query[h] + latent,
+                         iso_row(args[ARG_Q_ROPE].pointer, dtype, row + h, args[ARG_ROPE_STRIDE].u32), dtype,
+                         rope);
     }
     const iso_attend attend = {
         .keys = args[ARG_CACHE].pointer,
@@ -63,7 +65,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     for (uint32_t h = 0; h < here; h++) {
         void *y = iso_row_out(args[ARG_Y].pointer, dtype, row + h, args[ARG_Y_STRIDE].u32);
         for (uint32_t i = 0; i < latent; i += ISO_LANES)
-            iso_store_vector(y, dtype, i, latent, iso_load_vector(scratch->average[h], ISO_DTYPE_F32, i, latent));
+            iso_store_vector(y, dtype, i, latent,
+                             iso_load_vector(scratch->average[h], ISO_DTYPE_F32, i, latent));
     }
 }
 

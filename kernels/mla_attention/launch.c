@@ -4,12 +4,14 @@
 #include "kernels/functions.h"
 #include "kernels/mla_attention/op.h"
 
-bool iso_mla_attention_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                         char reason[ISO_REASON_BYTES])
+bool iso_mla_attention_portable_supports(const iso_kernel *kernel, const void *params,
+                                         const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_mla_attention *p = params;
-    return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->q_latent, NULL, &p->y}, reason) &&
-           iso_words_addressable(&p->q_rope, "q_rope", reason) && iso_words_addressable(&p->cache, "cache", reason);
+    return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->q_latent, NULL, &p->y},
+                             reason) &&
+           iso_words_addressable(&p->q_rope, "q_rope", reason) &&
+           iso_words_addressable(&p->cache, "cache", reason);
 }
 
 void iso_mla_attention_portable_launch(const iso_kernel *kernel, const void *params, iso_launch *out)

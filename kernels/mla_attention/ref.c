@@ -20,8 +20,8 @@ static iso_status check_limit(const char *field, uint32_t value, uint32_t limit,
 {
     if (value > 0 && value <= limit && value % multiple == 0)
         return ISO_OK;
-    return iso_fail(ISO_INVALID_ARGUMENT, "mla_attention: %s is %u; allowed: multiples of %u up to %u", field, value,
-                    multiple, limit);
+    return iso_fail(ISO_INVALID_ARGUMENT, "mla_attention: %s is %u; allowed: multiples of %u up to %u", field,
+                    value, multiple, limit);
 }
 
 iso_status iso_mla_attention_check(const void *params)
@@ -72,7 +72,8 @@ iso_status iso_mla_attention_reference(const void *params, const iso_reference_o
         double error, top = -INFINITY;
         for (uint32_t k = 0; k < keys; k++)
             top = fmax(top, score_key(p, row, iso_key_row(&paging, t, k), &error));
-        iso_average average = {outputs[0].value + (size_t)row * c, outputs[0].bound + (size_t)row * c, c, top, keys, 0, 0};
+        iso_average average = {
+            outputs[0].value + (size_t)row * c, outputs[0].bound + (size_t)row * c, c, top, keys, 0, 0};
         for (uint32_t k = 0; k < keys; k++) {
             uint32_t key_row = iso_key_row(&paging, t, k);
             double score = score_key(p, row, key_row, &error);
@@ -87,7 +88,8 @@ void iso_mla_attention_cost(const void *params, iso_op_cost *out_cost)
 {
     const iso_mla_attention *p = params;
     const iso_paging paging = paging_of(p);
-    uint64_t width = iso_tensor_width(&p->cache), c = iso_tensor_width(&p->q_latent), keys = iso_all_keys(&paging);
+    uint64_t width = iso_tensor_width(&p->cache), c = iso_tensor_width(&p->q_latent),
+             keys = iso_all_keys(&paging);
     out_cost->flops = 2 * keys * p->q_latent.dims[1] * (width + c);
     out_cost->read_bytes = (keys * width + iso_tensor_elems(&p->q_latent) + iso_tensor_elems(&p->q_rope)) *
                            iso_dtype_bytes(p->cache.dtype);
@@ -106,7 +108,8 @@ iso_status iso_mla_attention_build_case(const uint32_t *numbers, iso_case_builde
     ISO_TRY(iso_case_float(builder, &p->q_rope, dtype, ISO_FILL_NORMAL, ISO_DIMS(tokens, heads, before + r)));
     p->q_rope.dims[2] = r;
     p->q_rope.view_offset = before;
-    ISO_TRY(iso_case_float(builder, &p->cache, dtype, ISO_FILL_NORMAL, ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, c + r)));
+    ISO_TRY(iso_case_float(builder, &p->cache, dtype, ISO_FILL_NORMAL,
+                           ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, c + r)));
     const iso_paging paging = paging_of(p);
     iso_case_poison_unseen(&paging, &p->cache);
     p->scale = 0.5f / sqrtf((float)(c + r));

@@ -18,8 +18,8 @@ iso_status iso_permute_check(const void *params)
         ISO_TRY(iso_check_contiguous("permute", names[i], tensors[i]));
     }
     if (p->expert_count == 0 || p->expert_count > ISO_PERMUTE_MAX_EXPERTS)
-        return iso_fail(ISO_INVALID_ARGUMENT, "permute: expert_count is %u; allowed: 1 to %d", p->expert_count,
-                        ISO_PERMUTE_MAX_EXPERTS);
+        return iso_fail(ISO_INVALID_ARGUMENT, "permute: expert_count is %u; allowed: 1 to %d",
+                        p->expert_count, ISO_PERMUTE_MAX_EXPERTS);
     return ISO_OK;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// RoPE: when the portable kernel fits, and how it is launched (one group for 256 units of two pairs of a token).
+// RoPE: when the portable kernel fits, and how it is launched (one group for 256 units of two pairs of a
+// token).
 #include "kernels/functions.h"
 #include "kernels/rope/op.h"
 
@@ -9,7 +10,8 @@ bool iso_rope_portable_supports(const iso_kernel *kernel, const void *params, co
 {
     const iso_rope *p = params;
     if (p->x.dtype == ISO_DTYPE_BF16 && !p->interleaved && iso_tensor_width(&p->x) % 4)
-        return iso_refuse(reason, "x: width %u of bf16 in halves must be a multiple of 4", iso_tensor_width(&p->x));
+        return iso_refuse(reason, "x: width %u of bf16 in halves must be a multiple of 4",
+                          iso_tensor_width(&p->x));
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, NULL, &p->y}, reason);
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Rotary position embedding (Su et al. 2021, RoFormer, section 3.4): pair i of a token's row is turned by the angle
-// position * frequency[i], and cos and sin are multiplied by `scale`. YaRN and llama3 scaling are in the frequencies.
+// Rotary position embedding (Su et al. 2021, RoFormer, section 3.4): pair i of a token's row is turned by the
+// angle position * frequency[i], and cos and sin are multiplied by `scale`. YaRN and llama3 scaling are in
+// the frequencies.
 //
 // A frequency is turns per position as a 64-bit binary fraction. phase = the upper 32 bits of
-// position * frequency mod 2^64; angle = 2 pi phase / 2^32. This is exact at every position, without 64-bit floats.
-// Rounding: once, to y's dtype. Aliasing: y may be x itself (same storage, view and stride), no other overlap.
+// position * frequency mod 2^64; angle = 2 pi phase / 2^32. This is exact at every position, without 64-bit
+// floats. Rounding: once, to y's dtype. Aliasing: y may be x itself (same storage, view and stride), no other
+// overlap.
 #ifndef ISOMER_KERNELS_ROPE_H
 #define ISOMER_KERNELS_ROPE_H
 

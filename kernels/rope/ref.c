@@ -2,8 +2,9 @@
 //
 // RoPE: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound of a * cos - b * sin: cos and sin are within 2e-7 (TRIGONOMETRIC) absolute; their product with the scale, the
-// two products and the sum add 3 roundings each to terms of at most |a| scale and |b| scale. Then y's rounding.
+// Bound of a * cos - b * sin: cos and sin are within 2e-7 (TRIGONOMETRIC) absolute; their product with the
+// scale, the two products and the sum add 3 roundings each to terms of at most |a| scale and |b| scale. Then
+// y's rounding.
 #include "kernels/rope/op.h"
 
 #include <math.h>
@@ -25,7 +26,8 @@ iso_status iso_rope_check(const void *params)
     if (p->x.rank != 2 && p->x.rank != 3)
         return iso_fail(ISO_INVALID_ARGUMENT, "rope: x has %u dimensions; allowed: 2 or 3", p->x.rank);
     if (r == 0 || r % 2 || r > ISO_ROPE_MAX_WIDTH)
-        return iso_fail(ISO_INVALID_ARGUMENT, "rope: x has width %u; allowed: even, 2 to %d", r, ISO_ROPE_MAX_WIDTH);
+        return iso_fail(ISO_INVALID_ARGUMENT, "rope: x has width %u; allowed: even, 2 to %d", r,
+                        ISO_ROPE_MAX_WIDTH);
     ISO_TRY(iso_check_shape("rope", "positions", &p->positions, 1, p->x.dims));
     ISO_TRY(iso_check_shape("rope", "frequency", &p->frequency, 2, (const uint32_t[]){r / 2, 2}));
     ISO_TRY(iso_check_contiguous("rope", "positions", &p->positions));
@@ -47,7 +49,8 @@ iso_status iso_rope_reference(const void *params, const iso_reference_output *ou
             double angle = TWO_PI * (double)(turns >> 32) / 0x1p32;
             uint32_t first = p->interleaved ? 2 * i : i, second = p->interleaved ? 2 * i + 1 : i + r / 2;
             double a = iso_at(&p->x, row, first), b = iso_at(&p->x, row, second);
-            double y[2] = {scale * (a * cos(angle) - b * sin(angle)), scale * (a * sin(angle) + b * cos(angle))};
+            double y[2] = {scale * (a * cos(angle) - b * sin(angle)),
+                           scale * (a * sin(angle) + b * cos(angle))};
             double error = fabs(scale) * (fabs(a) + fabs(b)) * (TRIGONOMETRIC + iso_gamma_f32(3));
             for (int j = 0; j < 2; j++) {
                 size_t at = (size_t)row * r + (j ? second : first);

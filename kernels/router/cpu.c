@@ -94,7 +94,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     uint32_t experts = args[ARG_EXPERTS].u32, chosen = args[ARG_CHOSEN].u32, places[ISO_ROUTER_MAX_CHOSEN];
     size_t token = group->id[0];
     float score[ISO_ROUTER_MAX_EXPERTS], key[ISO_ROUTER_MAX_EXPERTS];
-    score_experts(score, (const float *)args[ARG_LOGITS].pointer + token * experts, experts, args[ARG_SIGMOID].u32);
+    score_experts(score, (const float *)args[ARG_LOGITS].pointer + token * experts, experts,
+                  args[ARG_SIGMOID].u32);
 
     if (args[ARG_HAS_FORCED].u32) {
         const int32_t *forced = (const int32_t *)args[ARG_FORCED].pointer + token * chosen;

@@ -2,10 +2,11 @@
 //
 // Router: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound of a weight. Sigmoid: exp within EXP relative, one sum, one division. Softmax: the argument's rounding is at
-// most |x - max| u, exp EXP, the sum over E terms gamma(E + 1) and the same errors again, one division. Normalising adds
-// the errors of the sum of k scores and one division, scaling one product. Subnormal scores may be flushed: 2^-125.
-// Chosen experts must be equal; the test inputs keep distinct keys apart by far more than float32's rounding.
+// Bound of a weight. Sigmoid: exp within EXP relative, one sum, one division. Softmax: the argument's
+// rounding is at most |x - max| u, exp EXP, the sum over E terms gamma(E + 1) and the same errors again, one
+// division. Normalising adds the errors of the sum of k scores and one division, scaling one product.
+// Subnormal scores may be flushed: 2^-125. Chosen experts must be equal; the test inputs keep distinct keys
+// apart by far more than float32's rounding.
 #include "kernels/router/op.h"
 
 #include <math.h>
@@ -23,16 +24,19 @@ static iso_status check_attributes(const iso_router *p, uint32_t experts, uint32
         return iso_fail(ISO_INVALID_ARGUMENT, "router: logits has %u experts; allowed: 1 to %d", experts,
                         ISO_ROUTER_MAX_EXPERTS);
     if (groups > ISO_ROUTER_MAX_GROUPS || experts % groups)
-        return iso_fail(ISO_INVALID_ARGUMENT, "router: group_count is %u for %u experts; allowed: divisors up to %d",
-                        groups, experts, ISO_ROUTER_MAX_GROUPS);
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "router: group_count is %u for %u experts; allowed: divisors up to %d", groups,
+                        experts, ISO_ROUTER_MAX_GROUPS);
     if (keep == 0 || keep > groups)
         return iso_fail(ISO_INVALID_ARGUMENT, "router: group_keep is %u; allowed: 1 to %u", keep, groups);
     if (groups > 1 && p->group_top2 && experts / groups < 2)
-        return iso_fail(ISO_INVALID_ARGUMENT, "router: groups of one expert have no two largest; use group_top2 false");
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "router: groups of one expert have no two largest; use group_top2 false");
     uint32_t most = keep * (experts / groups);
     most = most < ISO_ROUTER_MAX_CHOSEN ? most : ISO_ROUTER_MAX_CHOSEN;
     if (chosen == 0 || chosen > most)
-        return iso_fail(ISO_INVALID_ARGUMENT, "router: index has %u experts a token; allowed: 1 to %u", chosen, most);
+        return iso_fail(ISO_INVALID_ARGUMENT, "router: index has %u experts a token; allowed: 1 to %u",
+                        chosen, most);
     return ISO_OK;
 }
 
@@ -167,8 +171,8 @@ void iso_router_cost(const void *params, iso_op_cost *out_cost)
     out_cost->written_bytes = 8 * picked;
 }
 
-// Logits are multiples of 1/64 between -4 and 4 (of 1 when keys shall tie), biases of 1/64: equal keys are equal in
-// every precision, and different ones differ by far more than a rounding, except by rare chance.
+// Logits are multiples of 1/64 between -4 and 4 (of 1 when keys shall tie), biases of 1/64: equal keys are
+// equal in every precision, and different ones differ by far more than a rounding, except by rare chance.
 static void fill_steps(const iso_case_builder *builder, const iso_tensor *tensor, double step, double limit)
 {
     float *at = tensor->host;

@@ -2,9 +2,11 @@
 //
 // Un-permute: gathers the experts' outputs of each token and adds them up with their weights,
 //     y[t] = base[t] + sum over j of weight[t, j] * x[slot[t, j]],   j ascending,
-// in float32 and in this order, so that the same run gives the same bits. `base` is the shared expert's output.
+// in float32 and in this order, so that the same run gives the same bits. `base` is the shared expert's
+// output.
 //
-// Rounding: once, to y's dtype. Aliasing: y may be base itself (same storage, view and stride), no other overlap.
+// Rounding: once, to y's dtype. Aliasing: y may be base itself (same storage, view and stride), no other
+// overlap.
 #ifndef ISOMER_KERNELS_UNPERMUTE_H
 #define ISOMER_KERNELS_UNPERMUTE_H
 

@@ -45,7 +45,8 @@ iso_status iso_unpermute_reference(const void *params, const iso_reference_outpu
             }
             double error = iso_gamma_f32(chosen + 1.0) * absolute;
             outputs[0].value[(size_t)t * width + i] = sum;
-            outputs[0].bound[(size_t)t * width + i] = error + iso_rounding_bound(p->y.dtype, fabs(sum) + error);
+            outputs[0].bound[(size_t)t * width + i] =
+                error + iso_rounding_bound(p->y.dtype, fabs(sum) + error);
         }
     return ISO_OK;
 }

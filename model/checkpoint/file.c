@@ -83,9 +83,9 @@ iso_status iso_json_parse(const void *text, size_t bytes, size_t flags, const ch
     if (*out_value)
         return ISO_OK;
     if (bytes == 0)
-        return iso_fail(ISO_CORRUPT, "%s: empty, JSON expected; " ISO_REMEDY_DOWNLOAD, file);
+        return iso_fail(ISO_CORRUPT, "%s: line 1: empty, JSON expected; " ISO_REMEDY_DOWNLOAD, file);
     if (json_error_code(&error) == json_error_out_of_memory)
         return iso_fail(ISO_OUT_OF_MEMORY, "%s: out of host memory while reading JSON", file);
-    return iso_fail(ISO_CORRUPT, "%s: not valid JSON: line %d column %d: %s; " ISO_REMEDY_DOWNLOAD, file,
+    return iso_fail(ISO_CORRUPT, "%s: line %d, column %d: not valid JSON: %s; " ISO_REMEDY_DOWNLOAD, file,
                     error.line, error.column, error.text);
 }

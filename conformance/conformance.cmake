@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+#
+# The tests. A file conformance/<folder>/<name>_test.c becomes the program <name>_test and the test of that name;
+# conformance/fuzz/<name>_fuzz.c becomes a replay of its corpus, and a fuzzer where ISOMER_FUZZ is on.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+add_library(isomer_test_support OBJECT)
+file(GLOB support_sources CONFIGURE_DEPENDS conformance/support/*.c)
+target_sources(isomer_test_support PRIVATE ${support_sources})
+
+file(GLOB test_sources CONFIGURE_DEPENDS conformance/unit/*_test.c conformance/ops/*_test.c conformance/models/*_test.c
+  conformance/links/*_test.c)
+foreach(source ${test_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source} $<TARGET_OBJECTS:isomer_test_support>)
+  target_link_libraries(${name} PRIVATE isomer_static PkgConfig::CMOCKA PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+endforeach()
+
+file(GLOB fuzz_sources CONFIGURE_DEPENDS conformance/fuzz/*_fuzz.c)
+foreach(source ${fuzz_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "_fuzz" "" corpus ${name})
+  add_executable(${name}_replay ${source} conformance/fuzz/replay.c)
+  target_link_libraries(${name}_replay PRIVATE isomer_static PkgConfig::JANSSON)
+  add_test(NAME ${name}_replay COMMAND ${name}_replay ${CMAKE_CURRENT_SOURCE_DIR}/conformance/fuzz/corpus/${corpus})
+  if(ISOMER_FUZZ)
+    add_executable(${name} ${source})
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE isomer_static PkgConfig::JANSSON)
+  endif()
+endforeach()
