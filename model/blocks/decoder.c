@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What all decoders share: step inputs, embedding, pre-norm layers, head.
+#include "kernels/argmax/op.h"
+#include "kernels/op_list.h"
 #include "model/blocks/builder.h"
 #include "model/checkpoint/rope_frequencies.h"
 
@@ -85,7 +87,12 @@ iso_value iso_build_head(iso_builder *b, iso_value x)
     iso_value rows = iso_build_gather(b, "state_rows", state, b->values.rows, ISO_DIM_ROWS);
     iso_value logits = iso_build_linear_f32(
         b, "logits", rows, b->config->tie_word_embeddings ? ISO_ROLE_EMBEDDING : ISO_ROLE_HEAD);
+    iso_value picked =
+        iso_graph_add_value(b->graph, ISO_VALUE_ACTIVATION, "picked", ISO_DTYPE_I32, ISO_SHAPE(ISO_DIM_ROWS));
+    iso_graph_add_op(b->graph, iso_op_argmax, &(iso_argmax){0}, (iso_value[]){logits, picked});
     iso_graph_mark_output(b->graph, logits);
+    iso_graph_mark_output(b->graph, picked);
     b->values.logits = logits;
+    b->values.picked = picked;
     return state;
 }

@@ -27,6 +27,7 @@ struct iso_runner {
     int32_t *ids, *positions, *sequence, *slots, *next_ids, *rows, *forced;
     uint32_t *lengths; // [sequence]: length after the step that is being prepared
     float *logits, *mtp_logits;
+    int32_t *picked;
     iso_step_token *chunk;
     iso_step_result *chunk_results;
 };
@@ -90,6 +91,7 @@ static iso_status create_step_memory(iso_runner *runner)
     ISO_TRY(iso_alloc_array(allocator, rows, sizeof(float) * vocab, (void **)&runner->logits));
     ISO_TRY(iso_alloc_array(allocator, runner->build.mtp ? rows : 0, sizeof(float) * vocab,
                             (void **)&runner->mtp_logits));
+    ISO_TRY(ISO_NEW(allocator, rows, &runner->picked));
     ISO_TRY(ISO_NEW(allocator, t, &runner->chunk));
     return ISO_NEW(allocator, t, &runner->chunk_results);
 }
@@ -152,7 +154,7 @@ void iso_runner_destroy(iso_runner *runner)
     iso_kv_pages_deinit(&runner->pages);
     void *memory[] = {runner->ids,          runner->positions,  runner->sequence, runner->slots,
                       runner->next_ids,     runner->rows,       runner->forced,   runner->lengths,
-                      runner->logits,       runner->mtp_logits, runner->chunk,
+                      runner->logits,       runner->mtp_logits, runner->picked,   runner->chunk,
                       runner->chunk_results};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++)
         iso_free(allocator, memory[i]);
@@ -321,16 +323,6 @@ static iso_status write_inputs(iso_runner *runner, uint32_t padded, uint32_t pad
                              runner->pages.page_count * sizeof(int32_t));
 }
 
-// The lowest index of the largest logit.
-static int32_t greedy(const float *logits, uint32_t vocab)
-{
-    uint32_t best = 0;
-    for (uint32_t v = 1; v < vocab; v++)
-        if (logits[v] > logits[best])
-            best = v;
-    return (int32_t)best;
-}
-
 static iso_status read_results(iso_runner *runner, const iso_step_token *tokens, uint32_t count,
                                uint32_t rows, iso_step_result *results)
 {
@@ -339,6 +331,8 @@ static iso_status read_results(iso_runner *runner, const iso_step_token *tokens,
     uint64_t bytes = (uint64_t)rows * vocab * sizeof(float);
     if (rows) {
         ISO_TRY(iso_session_read(runner->session, runner->size, values->logits, 0, runner->logits, bytes));
+        ISO_TRY(iso_session_read(runner->session, runner->size, values->picked, 0, runner->picked,
+                                 rows * sizeof(int32_t)));
         if (runner->build.mtp)
             ISO_TRY(iso_session_read(runner->session, runner->size, values->mtp_logits, 0, runner->mtp_logits,
                                      bytes));
@@ -349,8 +343,7 @@ static iso_status read_results(iso_runner *runner, const iso_step_token *tokens,
             continue;
         results[i].logits = runner->logits + (size_t)row * vocab;
         results[i].mtp_logits = runner->build.mtp ? runner->mtp_logits + (size_t)row * vocab : NULL;
-        results[i].picked = greedy(results[i].logits, vocab);
-        row++;
+        results[i].picked = runner->picked[row++];
     }
     return ISO_OK;
 }

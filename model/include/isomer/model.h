@@ -39,6 +39,7 @@ typedef struct iso_model_values {
     iso_value rows;        // [R] i32: tokens of the step whose logits are wanted; -1: padding
     iso_value next_ids;    // [T] i32, MTP only: the token after each one
     iso_value logits;      // [R, vocab] f32
+    iso_value picked;      // [R] i32: greedy choice
     iso_value mtp_logits;  // [R, vocab] f32, MTP only
     iso_value hidden[ISO_MAX_LAYERS + 1];     // [T, hidden]: residual stream, entry 0 after the embedding
     iso_value experts[ISO_MAX_LAYERS];        // [T, k] i32, ascending
