@@ -371,6 +371,15 @@ static inline void iso_matmul_part(const iso_matmul_block *block, iso_matmul_scr
     }
 }
 
+// iso_sum_lanes, in its order of additions, from memory and in vectors of four.
+static inline float iso_matmul_fold(const float *lanes)
+{
+    typedef float four __attribute__((vector_size(16), aligned(4)));
+    const four *v = (const four *)lanes;
+    four sum = (v[0] + v[2]) + (v[1] + v[3]);
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
 static inline void iso_matmul_run(const iso_matmul_block *block, iso_matmul_scratch *scratch)
 {
     uint32_t rows = block->row_count, features = block->feature_count;
@@ -388,7 +397,7 @@ static inline void iso_matmul_run(const iso_matmul_block *block, iso_matmul_scra
     for (uint32_t r = 0; r < rows; r++) {
         void *y = iso_row_out(block->y, block->y_dtype, r, block->y_stride);
         for (uint32_t f = 0; f < features; f++)
-            scratch->y[f] = iso_sum_lanes(scratch->sums[r * sums_pitch + f]);
+            scratch->y[f] = iso_matmul_fold((const float *)&scratch->sums[r * sums_pitch + f]);
         for (uint32_t f = 0; f < features; f += ISO_LANES) {
             iso_vector v = iso_load_vector(scratch->y, ISO_DTYPE_F32, f, features);
             if (block->bias)

@@ -4,7 +4,18 @@
 #include "kernels/cpu_vector.h"
 #include "kernels/add/op.h"
 
-enum { ARG_A, ARG_B, ARG_Y, ARG_DTYPE, ARG_ROWS, ARG_WIDTH, ARG_A_STRIDE, ARG_B_STRIDE, ARG_Y_STRIDE, ARG_GROUP_ROWS };
+enum {
+    ARG_A,
+    ARG_B,
+    ARG_Y,
+    ARG_DTYPE,
+    ARG_ROWS,
+    ARG_WIDTH,
+    ARG_A_STRIDE,
+    ARG_B_STRIDE,
+    ARG_Y_STRIDE,
+    ARG_GROUP_ROWS
+};
 
 static void run(const iso_native_group *group, const iso_native_arg *args)
 {

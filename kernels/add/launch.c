@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Sum of two tensors: when the portable kernel fits, and how it is launched (one group of 64 for 1024 elements of a row).
+// Sum of two tensors: when the portable kernel fits, and how it is launched (one group of 64 for 1024
+// elements of a row).
 #include "kernels/functions.h"
 #include "kernels/add/op.h"
 
 enum { GROUP_ELEMS = 1024 };
 
 bool iso_add_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                 char reason[ISO_REASON_BYTES])
+                               char reason[ISO_REASON_BYTES])
 {
     const iso_add *p = params;
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->a, NULL, &p->y}, reason) &&

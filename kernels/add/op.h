@@ -2,8 +2,8 @@
 //
 // Sum of two tensors, element by element: y = a + b. Residual connections.
 //
-// Rounding: the float32 sum is rounded once, to y's dtype. Aliasing: y may be a itself (same storage, view and
-// stride), no other overlap.
+// Rounding: the float32 sum is rounded once, to y's dtype. Aliasing: y may be a itself (same storage, view
+// and stride), no other overlap.
 #ifndef ISOMER_KERNELS_ADD_H
 #define ISOMER_KERNELS_ADD_H
 

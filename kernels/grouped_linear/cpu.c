@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Grouped linear layer on the host: a group takes some features of every tile. Neighbouring tiles of one expert are
-// joined, so that its weights are widened once for all of them; cpu_matmul.h does the work.
+// Grouped linear layer on the host: a group takes some features of every tile. Neighbouring tiles of one
+// expert are joined, so that its weights are widened once for all of them; cpu_matmul.h does the work.
 #include "kernels/cpu_matmul.h"
 #include "kernels/grouped_linear/op.h"
 
@@ -32,7 +32,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     uint32_t features = args[ARG_FEATURES].u32, width = args[ARG_WIDTH].u32;
     uint32_t per_group = args[ARG_GROUP_FEATURES].u32, feature = group->id[0] * per_group;
     uint32_t tile_count = args[ARG_TILE_COUNT].u32, rows_per_token = args[ARG_ROWS_PER_TOKEN].u32;
-    iso_dtype weight_dtype = (iso_dtype)args[ARG_WEIGHT_DTYPE].u32, y_dtype = (iso_dtype)args[ARG_Y_DTYPE].u32;
+    iso_dtype weight_dtype = (iso_dtype)args[ARG_WEIGHT_DTYPE].u32,
+              y_dtype = (iso_dtype)args[ARG_Y_DTYPE].u32;
     const int32_t *tiles = args[ARG_TILES].pointer, *row = args[ARG_ROW].pointer;
     const float *weight_scale = args[ARG_WEIGHT_SCALE].pointer;
     size_t expert_scales = (size_t)iso_div_up(features, ISO_FP8_BLOCK) * iso_div_up(width, ISO_FP8_BLOCK);
@@ -53,12 +54,14 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     while (next < tile_count && tiles[next * TILE_WORDS + TILE_EXPERT] >= 0) {
         const int32_t *tile = tiles + next * TILE_WORDS;
         uint32_t expert = (uint32_t)tile[TILE_EXPERT], first = (uint32_t)tile[TILE_FIRST_ROW], end = first;
-        while (next < tile_count && tile[TILE_EXPERT] == (int32_t)expert && tile[TILE_FIRST_ROW] == (int32_t)end) {
+        while (next < tile_count && tile[TILE_EXPERT] == (int32_t)expert &&
+               tile[TILE_FIRST_ROW] == (int32_t)end) {
             end += (uint32_t)tile[TILE_ROWS];
             next++;
             tile += TILE_WORDS;
         }
-        block.weight = iso_row(args[ARG_WEIGHT].pointer, weight_dtype, (size_t)expert * features + feature, width);
+        block.weight =
+            iso_row(args[ARG_WEIGHT].pointer, weight_dtype, (size_t)expert * features + feature, width);
         block.weight_scale = weight_scale + expert * expert_scales;
         for (; first < end; first += block.row_count) {
             block.row_count = end - first < args[ARG_GROUP_ROWS].u32 ? end - first : args[ARG_GROUP_ROWS].u32;
@@ -82,7 +85,8 @@ static void launch(const iso_kernel *kernel, const void *params, iso_launch *out
 {
     (void)kernel;
     const iso_grouped_linear *p = params;
-    uint32_t rows = iso_tensor_rows(&p->y), width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
+    uint32_t rows = iso_tensor_rows(&p->y), width = iso_tensor_width(&p->x),
+             features = iso_tensor_width(&p->y);
     // While experts get few rows each, weights are the cost, and a group may have many features.
     bool few = rows <= p->weight.dims[0] * ISO_MATMUL_FEW_ROWS;
     uint32_t together = !few ? ISO_MATMUL_ROWS : rows < ISO_MATMUL_FEW_ROWS ? rows : ISO_MATMUL_FEW_ROWS;

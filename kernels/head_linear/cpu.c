@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Linear layer of each head on the host. K along the columns of the weight is cpu_matmul.h's product, one head at a
-// time. K along its rows (transposed): a register tile of columns adds x[k] * weight[k, …] in ascending k, so that the
-// bits of a token do not depend on the other tokens.
+// Linear layer of each head on the host. K along the columns of the weight is cpu_matmul.h's product, one
+// head at a time. K along its rows (transposed): a register tile of columns adds x[k] * weight[k, …] in
+// ascending k, so that the bits of a token do not depend on the other tokens.
 #include "kernels/cpu_matmul.h"
 #include "kernels/head_linear/op.h"
 
@@ -50,8 +50,8 @@ static inline __attribute__((always_inline)) void columns_add(const columns_tile
     ISO_UNROLL
     for (int r = 0; r < rows; r++)
         ISO_UNROLL
-        for (int c = 0; c < TILE_PARTS; c++)
-            part[r][c] = scaled ? (iso_part){0} : sums[r][c];
+    for (int c = 0; c < TILE_PARTS; c++)
+        part[r][c] = scaled ? (iso_part){0} : sums[r][c];
     for (uint32_t k = 0; k < tile->depth; k++) {
         const char *row = tile->weight + (size_t)k * tile->row_bytes;
         ISO_UNROLL
@@ -68,8 +68,8 @@ static inline __attribute__((always_inline)) void columns_add(const columns_tile
     ISO_UNROLL
     for (int r = 0; r < rows; r++)
         ISO_UNROLL
-        for (int c = 0; c < TILE_PARTS; c++)
-            sums[r][c] = scaled ? sums[r][c] + part[r][c] * tile->scale : part[r][c];
+    for (int c = 0; c < TILE_PARTS; c++)
+        sums[r][c] = scaled ? sums[r][c] + part[r][c] * tile->scale : part[r][c];
 }
 
 static void columns_step(const columns_tile *tile, bool one_row, iso_dtype dtype,
@@ -77,14 +77,14 @@ static void columns_step(const columns_tile *tile, bool one_row, iso_dtype dtype
 {
     bool whole = tile->columns == TILE_COLUMNS;
     switch (dtype) {
-#define COLUMNS_CASE(type)                                                                                             \
-    case type:                                                                                                         \
-        if (whole && one_row)                                                                                          \
-            columns_add(tile, 1, type, true, sums);                                                                    \
-        else if (whole)                                                                                                \
-            columns_add(tile, ISO_TILE_ROWS, type, true, sums);                                                        \
-        else                                                                                                           \
-            columns_add(tile, ISO_TILE_ROWS, type, false, sums);                                                       \
+#define COLUMNS_CASE(type)                                                                                   \
+    case type:                                                                                               \
+        if (whole && one_row)                                                                                \
+            columns_add(tile, 1, type, true, sums);                                                          \
+        else if (whole)                                                                                      \
+            columns_add(tile, ISO_TILE_ROWS, type, true, sums);                                              \
+        else                                                                                                 \
+            columns_add(tile, ISO_TILE_ROWS, type, false, sums);                                             \
         break;
         COLUMNS_CASE(ISO_DTYPE_BF16)
         COLUMNS_CASE(ISO_DTYPE_F16)
@@ -97,7 +97,8 @@ static void columns_step(const columns_tile *tile, bool one_row, iso_dtype dtype
 }
 
 // Columns first … of up to ISO_TILE_ROWS tokens of one head.
-static void columns_run(const iso_native_arg *args, uint32_t head, uint32_t token, uint32_t first, uint32_t columns)
+static void columns_run(const iso_native_arg *args, uint32_t head, uint32_t token, uint32_t first,
+                        uint32_t columns)
 {
     uint32_t heads = args[ARG_HEADS].u32, width = args[ARG_WIDTH].u32, tokens = args[ARG_TOKENS].u32;
     uint32_t w_row = head * args[ARG_HEAD_ROWS].u32 + args[ARG_ROW_OFFSET].u32;
@@ -114,18 +115,22 @@ static void columns_run(const iso_native_arg *args, uint32_t head, uint32_t toke
         tile.depth = width - k < tile.depth ? width - k : tile.depth;
         for (uint32_t r = 0; r < ISO_TILE_ROWS; r++) {
             uint32_t t = token + r < tokens ? token + r : token; // beyond the last one: computed, not stored
-            iso_matmul_widen(iso_row(args[ARG_X].pointer, dtype, (size_t)t * heads + head, args[ARG_X_STRIDE].u32),
-                             dtype, k, tile.depth, tile.x[r]);
+            iso_matmul_widen(
+                iso_row(args[ARG_X].pointer, dtype, (size_t)t * heads + head, args[ARG_X_STRIDE].u32), dtype,
+                k, tile.depth, tile.x[r]);
         }
-        tile.weight = (const char *)iso_row(args[ARG_WEIGHT].pointer, w_dtype, w_row + k, args[ARG_COLUMNS].u32) +
-                      first * iso_dtype_bytes(w_dtype);
+        tile.weight =
+            (const char *)iso_row(args[ARG_WEIGHT].pointer, w_dtype, w_row + k, args[ARG_COLUMNS].u32) +
+            first * iso_dtype_bytes(w_dtype);
         if (w_dtype == ISO_DTYPE_F8_E4M3)
-            tile.scale = scales[(size_t)((w_row + k) / ISO_FP8_BLOCK) * iso_div_up(args[ARG_COLUMNS].u32, ISO_FP8_BLOCK) +
+            tile.scale = scales[(size_t)((w_row + k) / ISO_FP8_BLOCK) *
+                                    iso_div_up(args[ARG_COLUMNS].u32, ISO_FP8_BLOCK) +
                                 first / ISO_FP8_BLOCK];
         columns_step(&tile, tokens - token == 1, w_dtype, sums);
     }
     for (uint32_t r = 0; r < ISO_TILE_ROWS && token + r < tokens; r++) {
-        char *y = iso_row_out(args[ARG_Y].pointer, dtype, (size_t)(token + r) * heads + head, args[ARG_Y_STRIDE].u32);
+        char *y = iso_row_out(args[ARG_Y].pointer, dtype, (size_t)(token + r) * heads + head,
+                              args[ARG_Y_STRIDE].u32);
         float row[ISO_LANES * TILE_PARTS];
         memcpy(row, sums[r], sizeof sums[r]);
         for (uint32_t c = 0; c < columns; c += ISO_LANES)
@@ -134,18 +139,21 @@ static void columns_run(const iso_native_arg *args, uint32_t head, uint32_t toke
     }
 }
 
-static void run_transposed(const iso_native_arg *args, uint32_t head, uint32_t token, uint32_t first, uint32_t end)
+static void run_transposed(const iso_native_arg *args, uint32_t head, uint32_t token, uint32_t first,
+                           uint32_t end)
 {
-    uint32_t last = args[ARG_TOKENS].u32 - token < ISO_MATMUL_ROWS ? args[ARG_TOKENS].u32 : token + ISO_MATMUL_ROWS;
+    uint32_t last =
+        args[ARG_TOKENS].u32 - token < ISO_MATMUL_ROWS ? args[ARG_TOKENS].u32 : token + ISO_MATMUL_ROWS;
     for (; first < end; first += TILE_COLUMNS)
         for (uint32_t t = token; t < last; t += ISO_TILE_ROWS)
             columns_run(args, head, t, first, end - first < TILE_COLUMNS ? end - first : TILE_COLUMNS);
 }
 
-static void run_plain(const iso_native_group *group, const iso_native_arg *args, uint32_t head, uint32_t first,
-                      uint32_t end)
+static void run_plain(const iso_native_group *group, const iso_native_arg *args, uint32_t head,
+                      uint32_t first, uint32_t end)
 {
-    uint32_t heads = args[ARG_HEADS].u32, tokens = args[ARG_TOKENS].u32, token = group->id[2] * ISO_MATMUL_ROWS;
+    uint32_t heads = args[ARG_HEADS].u32, tokens = args[ARG_TOKENS].u32,
+             token = group->id[2] * ISO_MATMUL_ROWS;
     uint32_t w_row = head * args[ARG_HEAD_ROWS].u32 + args[ARG_ROW_OFFSET].u32 + first;
     iso_dtype dtype = (iso_dtype)args[ARG_X_DTYPE].u32, w_dtype = (iso_dtype)args[ARG_WEIGHT_DTYPE].u32;
     uint32_t x_stride = args[ARG_X_STRIDE].u32, y_stride = args[ARG_Y_STRIDE].u32;
@@ -172,7 +180,8 @@ static void run_plain(const iso_native_group *group, const iso_native_arg *args,
 static void run(const iso_native_group *group, const iso_native_arg *args)
 {
     uint32_t features = args[ARG_FEATURES].u32, per_group = args[ARG_GROUP_FEATURES].u32;
-    uint32_t first = group->id[0] * per_group, end = features - first < per_group ? features : first + per_group;
+    uint32_t first = group->id[0] * per_group,
+             end = features - first < per_group ? features : first + per_group;
     uint32_t heads = args[ARG_HEADS].u32, head = group->id[1] * args[ARG_GROUP_HEADS].u32;
     uint32_t last = heads - head < args[ARG_GROUP_HEADS].u32 ? heads : head + args[ARG_GROUP_HEADS].u32;
     for (; head < last; head++)

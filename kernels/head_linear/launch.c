@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Linear layer of each head: when the portable kernel fits, and how it is launched (one group of 64 for 64 features of
-// 8 tokens of one head).
+// Linear layer of each head: when the portable kernel fits, and how it is launched (one group of 64 for 64
+// features of 8 tokens of one head).
 #include "kernels/functions.h"
 #include "kernels/head_linear/op.h"
 
 enum { TILE_ROWS = 8, TILE_FEATURES = 64 };
 
-bool iso_head_linear_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                       char reason[ISO_REASON_BYTES])
+bool iso_head_linear_portable_supports(const iso_kernel *kernel, const void *params,
+                                       const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_head_linear *p = params;
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y}, reason);

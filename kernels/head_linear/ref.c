@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Linear layer of each head: contract check, double-precision reference with its error bound, cost, and test inputs.
+// Linear layer of each head: contract check, double-precision reference with its error bound, cost, and test
+// inputs.
 //
-// Bound as in kernels/linear: gamma(K + 4) * sum |x w| for products, scales and sums in any order, flushed subnormal
-// products, and one rounding to y's dtype.
+// Bound as in kernels/linear: gamma(K + 4) * sum |x w| for products, scales and sums in any order, flushed
+// subnormal products, and one rounding to y's dtype.
 #include "kernels/head_linear/op.h"
 
 #include <math.h>
@@ -16,8 +17,9 @@ iso_status iso_head_linear_check(const void *params)
     static const char op[] = "head_linear";
     const iso_head_linear *p = params;
     if (p->x.rank != 3 || iso_tensor_elems(&p->x) == 0)
-        return iso_fail(ISO_INVALID_ARGUMENT, "%s: x has %u dimensions and %u rows; allowed: 3, and 1 row or more", op,
-                        p->x.rank, iso_tensor_rows(&p->x));
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "%s: x has %u dimensions and %u rows; allowed: 3, and 1 row or more", op, p->x.rank,
+                        iso_tensor_rows(&p->x));
     uint32_t heads = p->x.dims[1], k = p->x.dims[2], columns = iso_tensor_width(&p->weight);
     uint32_t n = p->y.dims[2], used = p->transposed ? k : n;
     ISO_TRY(iso_check_dtype(op, "x", &p->x, ISO_DTYPES_ACTIVATION));
@@ -25,13 +27,15 @@ iso_status iso_head_linear_check(const void *params)
     ISO_TRY(iso_check_shape(op, "weight", &p->weight, 2,
                             (uint32_t[2]){heads * p->head_rows, p->transposed ? columns : k}));
     bool fp8 = p->weight.dtype == ISO_DTYPE_F8_E4M3;
-    ISO_TRY(iso_check_dtype(op, "weight_scale", &p->weight_scale, 1u << (fp8 ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
+    ISO_TRY(
+        iso_check_dtype(op, "weight_scale", &p->weight_scale, 1u << (fp8 ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
     if (fp8)
         ISO_TRY(iso_check_shape(op, "weight_scale", &p->weight_scale, 2,
                                 (uint32_t[2]){iso_div_up(heads * p->head_rows, ISO_FP8_BLOCK),
                                               iso_div_up(columns, ISO_FP8_BLOCK)}));
     ISO_TRY(iso_check_dtype(op, "y", &p->y, 1u << p->x.dtype));
-    ISO_TRY(iso_check_shape(op, "y", &p->y, 3, (uint32_t[3]){p->x.dims[0], heads, p->transposed ? columns : n}));
+    ISO_TRY(
+        iso_check_shape(op, "y", &p->y, 3, (uint32_t[3]){p->x.dims[0], heads, p->transposed ? columns : n}));
     ISO_TRY(iso_check_contiguous(op, "weight", &p->weight));
     ISO_TRY(iso_check_contiguous(op, "weight_scale", &p->weight_scale));
     if (p->row_offset > p->head_rows || used > p->head_rows - p->row_offset)
@@ -77,8 +81,8 @@ void iso_head_linear_cost(const void *params, iso_op_cost *out_cost)
     const iso_head_linear *p = params;
     uint64_t features = iso_tensor_width(&p->y), weights = p->x.dims[1] * features * iso_tensor_width(&p->x);
     out_cost->flops = 2 * p->x.dims[0] * weights;
-    out_cost->read_bytes = iso_tensor_elems(&p->x) * iso_dtype_bytes(p->x.dtype) +
-                           weights * iso_dtype_bytes(p->weight.dtype);
+    out_cost->read_bytes =
+        iso_tensor_elems(&p->x) * iso_dtype_bytes(p->x.dtype) + weights * iso_dtype_bytes(p->weight.dtype);
     out_cost->written_bytes = iso_tensor_elems(&p->y) * iso_dtype_bytes(p->y.dtype);
 }
 
@@ -86,7 +90,8 @@ void iso_head_linear_cost(const void *params, iso_op_cost *out_cost)
 iso_status iso_head_linear_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
 {
     iso_head_linear *p = params;
-    uint32_t tokens = numbers[0], heads = numbers[1], used = numbers[2], columns = numbers[3], margin = numbers[7];
+    uint32_t tokens = numbers[0], heads = numbers[1], used = numbers[2], columns = numbers[3],
+             margin = numbers[7];
     p->head_rows = numbers[4] + used + numbers[5];
     p->row_offset = numbers[4];
     p->transposed = numbers[6] != 0;
@@ -98,9 +103,11 @@ iso_status iso_head_linear_build_case(const uint32_t *numbers, iso_case_builder 
     ISO_TRY(iso_case_float(builder, &p->weight, builder->dtypes[1], fp8 ? ISO_FILL_NORMAL : ISO_FILL_WEIGHT,
                            ISO_DIMS(w_rows, columns)));
     if (fp8)
-        ISO_TRY(iso_case_float(builder, &p->weight_scale, ISO_DTYPE_F32, ISO_FILL_SCALE,
-                               ISO_DIMS(iso_div_up(w_rows, ISO_FP8_BLOCK), iso_div_up(columns, ISO_FP8_BLOCK))));
-    ISO_TRY(iso_case_empty(builder, &p->y, builder->dtypes[2], ISO_DIMS(tokens, heads, features + 2 * margin)));
+        ISO_TRY(
+            iso_case_float(builder, &p->weight_scale, ISO_DTYPE_F32, ISO_FILL_SCALE,
+                           ISO_DIMS(iso_div_up(w_rows, ISO_FP8_BLOCK), iso_div_up(columns, ISO_FP8_BLOCK))));
+    ISO_TRY(
+        iso_case_empty(builder, &p->y, builder->dtypes[2], ISO_DIMS(tokens, heads, features + 2 * margin)));
     p->x.dims[2] = width;
     p->y.dims[2] = features;
     p->x.view_offset = p->y.view_offset = margin;

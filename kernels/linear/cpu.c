@@ -28,7 +28,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
     uint32_t features = args[ARG_FEATURES].u32, width = args[ARG_WIDTH].u32, rows = args[ARG_ROWS].u32;
     uint32_t per_group = args[ARG_GROUP_FEATURES].u32;
     uint32_t feature = group->id[0] * per_group, row = group->id[1] * ISO_MATMUL_ROWS;
-    iso_dtype weight_dtype = (iso_dtype)args[ARG_WEIGHT_DTYPE].u32, bias_dtype = (iso_dtype)args[ARG_BIAS_DTYPE].u32;
+    iso_dtype weight_dtype = (iso_dtype)args[ARG_WEIGHT_DTYPE].u32,
+              bias_dtype = (iso_dtype)args[ARG_BIAS_DTYPE].u32;
     iso_dtype y_dtype = (iso_dtype)args[ARG_Y_DTYPE].u32;
     uint32_t y_stride = args[ARG_Y_STRIDE].u32;
     char *y = iso_row_out(args[ARG_Y].pointer, y_dtype, row, y_stride);
@@ -66,7 +67,8 @@ static void launch(const iso_kernel *kernel, const void *params, iso_launch *out
 {
     (void)kernel;
     const iso_linear *p = params;
-    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
+    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x),
+             features = iso_tensor_width(&p->y);
     uint32_t per_group = iso_matmul_group_features(rows, features, width);
     out->groups[0] = iso_div_up(features, per_group);
     out->groups[1] = iso_div_up(rows, ISO_MATMUL_ROWS);

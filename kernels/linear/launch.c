@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Linear layer: when the portable kernel fits, and how it is launched (one group of 64 for 64 features of 8 rows).
+// Linear layer: when the portable kernel fits, and how it is launched (one group of 64 for 64 features of 8
+// rows).
 #include "kernels/functions.h"
 #include "kernels/linear/op.h"
 

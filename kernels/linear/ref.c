@@ -2,9 +2,9 @@
 //
 // Linear layer: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound: a float32 sum of K products in any order has the error gamma(K) * sum |x w|; the product of two scales, its
-// product with a block's sum, the sum over the blocks and the bias add at most 4 roundings to any term. A device
-// may flush subnormal products. Then one rounding to y's dtype.
+// Bound: a float32 sum of K products in any order has the error gamma(K) * sum |x w|; the product of two
+// scales, its product with a block's sum, the sum over the blocks and the bias add at most 4 roundings to any
+// term. A device may flush subnormal products. Then one rounding to y's dtype.
 #include "kernels/linear/op.h"
 
 #include <math.h>
@@ -18,14 +18,17 @@ iso_status iso_linear_check(const void *params)
     uint32_t k = iso_tensor_width(&p->x), rows = iso_tensor_rows(&p->x);
     uint32_t features = p->weight.dims[0], k_blocks = iso_div_up(k, ISO_FP8_BLOCK);
     if (k == 0 || rows == 0)
-        return iso_fail(ISO_INVALID_ARGUMENT, "linear: x has %u rows of width %u; allowed: 1 or more of each", rows, k);
+        return iso_fail(ISO_INVALID_ARGUMENT, "linear: x has %u rows of width %u; allowed: 1 or more of each",
+                        rows, k);
     ISO_TRY(iso_check_dtype("linear", "x", &p->x, ISO_DTYPES_ACTIVATION | 1u << ISO_DTYPE_F8_E4M3));
     bool fp8_x = p->x.dtype == ISO_DTYPE_F8_E4M3, fp8 = p->weight.dtype == ISO_DTYPE_F8_E4M3;
     ISO_TRY(iso_check_dtype("linear", "weight", &p->weight,
                             fp8_x ? 1u << ISO_DTYPE_F8_E4M3 : ISO_DTYPES_WEIGHT | 1u << ISO_DTYPE_F8_E4M3));
     ISO_TRY(iso_check_shape("linear", "weight", &p->weight, 2, (uint32_t[2]){features, k}));
-    ISO_TRY(iso_check_dtype("linear", "x_scale", &p->x_scale, 1u << (fp8_x ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
-    ISO_TRY(iso_check_dtype("linear", "weight_scale", &p->weight_scale, 1u << (fp8 ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
+    ISO_TRY(
+        iso_check_dtype("linear", "x_scale", &p->x_scale, 1u << (fp8_x ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
+    ISO_TRY(iso_check_dtype("linear", "weight_scale", &p->weight_scale,
+                            1u << (fp8 ? ISO_DTYPE_F32 : ISO_DTYPE_NONE)));
     if (fp8)
         ISO_TRY(iso_check_shape("linear", "weight_scale", &p->weight_scale, 2,
                                 (uint32_t[2]){iso_div_up(features, ISO_FP8_BLOCK), k_blocks}));
@@ -59,7 +62,8 @@ static double scale_of(const iso_linear *p, uint32_t row, uint32_t feature, uint
 iso_status iso_linear_reference(const void *params, const iso_reference_output *outputs)
 {
     const iso_linear *p = params;
-    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
+    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x),
+             features = iso_tensor_width(&p->y);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t n = 0; n < features; n++) {
             double sum = iso_tensor_present(&p->bias) ? iso_at(&p->bias, 0, n) : 0;
@@ -107,7 +111,8 @@ iso_status iso_linear_build_case(const uint32_t *numbers, iso_case_builder *buil
     p->x.view_offset = margin;
     ISO_TRY(iso_case_float(builder, &p->weight, builder->dtypes[1], w_fill, ISO_DIMS(features, width)));
     if (builder->dtypes[0] == ISO_DTYPE_F8_E4M3)
-        ISO_TRY(iso_case_float(builder, &p->x_scale, ISO_DTYPE_F32, ISO_FILL_SCALE, ISO_DIMS(rows, k_blocks)));
+        ISO_TRY(
+            iso_case_float(builder, &p->x_scale, ISO_DTYPE_F32, ISO_FILL_SCALE, ISO_DIMS(rows, k_blocks)));
     if (fp8)
         ISO_TRY(iso_case_float(builder, &p->weight_scale, ISO_DTYPE_F32, ISO_FILL_SCALE,
                                ISO_DIMS(iso_div_up(features, ISO_FP8_BLOCK), k_blocks)));

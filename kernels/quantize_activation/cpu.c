@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Quantisation to FP8 on the host: a group takes some rows. Branch-free loops over a block, for the compiler to vectorise.
+// Quantisation to FP8 on the host: a group takes some rows. Branch-free loops over a block, for the compiler
+// to vectorise.
 #include "kernels/cpu_vector.h"
 #include "kernels/quantize_activation/op.h"
 
 enum { ARG_X, ARG_Q, ARG_SCALE, ARG_X_DTYPE, ARG_ROWS, ARG_WIDTH, ARG_X_STRIDE, ARG_GROUP_ROWS };
 
-// To nearest, ties to even, saturating. Below 2^-6 values are multiples of 2^-9: adding 2^14 rounds to them exactly.
+// To nearest, ties to even, saturating. Below 2^-6 values are multiples of 2^-9: adding 2^14 rounds to them
+// exactly.
 static inline uint8_t e4m3_bits(float value)
 {
     uint32_t u, shifted;
@@ -57,7 +59,8 @@ static void run(const iso_native_group *group, const iso_native_arg *args)
         float *scale = (float *)args[ARG_SCALE].pointer + (size_t)r * k_blocks;
         for (uint32_t b = 0; b < k_blocks; b++) {
             uint32_t first = b * ISO_FP8_BLOCK;
-            scale[b] = quantize_block(x, dtype, first, width - first < ISO_FP8_BLOCK ? width - first : ISO_FP8_BLOCK, q);
+            scale[b] = quantize_block(x, dtype, first,
+                                      width - first < ISO_FP8_BLOCK ? width - first : ISO_FP8_BLOCK, q);
         }
     }
 }

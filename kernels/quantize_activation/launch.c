@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Quantisation to FP8: when the portable kernel fits, and how it is launched (one group of 64 for two blocks of a row).
+// Quantisation to FP8: when the portable kernel fits, and how it is launched (one group of 64 for two blocks
+// of a row).
 #include "kernels/functions.h"
 #include "kernels/quantize_activation/op.h"
 

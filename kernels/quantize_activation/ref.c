@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Quantisation to FP8: contract check, double-precision reference with its error bound, cost, and test inputs.
+// Quantisation to FP8: contract check, double-precision reference with its error bound, cost, and test
+// inputs.
 //
-// Bound: the scale is a float32 division of an exact maximum by 448, which a device may get wrong by 2.5 units in the
-// last place (OpenCL 1.2, section 7.4), 5 u. The quotient x / scale has that error and its own, 10 u in all, and 2 u
-// more for the constants: q may be any E4M3 value that a quotient within that distance rounds to. Mostly that
-// is one value, and the bound is 0.
+// Bound: the scale is a float32 division of an exact maximum by 448, which a device may get wrong by 2.5
+// units in the last place (OpenCL 1.2, section 7.4), 5 u. The quotient x / scale has that error and its own,
+// 10 u in all, and 2 u more for the constants: q may be any E4M3 value that a quotient within that distance
+// rounds to. Mostly that is one value, and the bound is 0.
 #include "kernels/quantize_activation/op.h"
 
 #include <math.h>
@@ -19,8 +20,9 @@ iso_status iso_quantize_activation_check(const void *params)
     const iso_quantize_activation *p = params;
     uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x);
     if (rows == 0 || width == 0 || width % 4 != 0)
-        return iso_fail(ISO_INVALID_ARGUMENT, "%s: x is %u rows of width %u; allowed: 1 row or more, a multiple of 4", op,
-                        rows, width);
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "%s: x is %u rows of width %u; allowed: 1 row or more, a multiple of 4", op, rows,
+                        width);
     ISO_TRY(iso_check_dtype(op, "x", &p->x, ISO_DTYPES_ACTIVATION));
     ISO_TRY(iso_check_dtype(op, "q", &p->q, 1u << ISO_DTYPE_F8_E4M3));
     ISO_TRY(iso_check_dtype(op, "scale", &p->scale, 1u << ISO_DTYPE_F32));
@@ -28,8 +30,9 @@ iso_status iso_quantize_activation_check(const void *params)
     ISO_TRY(iso_check_contiguous(op, "q", &p->q));
     ISO_TRY(iso_check_contiguous(op, "scale", &p->scale));
     if (iso_tensor_rows(&p->scale) != rows || iso_tensor_width(&p->scale) != iso_div_up(width, ISO_FP8_BLOCK))
-        return iso_fail(ISO_INVALID_ARGUMENT, "%s: scale is %u x %u; x needs %u x %u", op, iso_tensor_rows(&p->scale),
-                        iso_tensor_width(&p->scale), rows, iso_div_up(width, ISO_FP8_BLOCK));
+        return iso_fail(ISO_INVALID_ARGUMENT, "%s: scale is %u x %u; x needs %u x %u", op,
+                        iso_tensor_rows(&p->scale), iso_tensor_width(&p->scale), rows,
+                        iso_div_up(width, ISO_FP8_BLOCK));
     return ISO_OK;
 }
 
@@ -43,7 +46,8 @@ static double round_e4m3(double value)
 iso_status iso_quantize_activation_reference(const void *params, const iso_reference_output *outputs)
 {
     const iso_quantize_activation *p = params;
-    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x), k_blocks = iso_tensor_width(&p->scale);
+    uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x),
+             k_blocks = iso_tensor_width(&p->scale);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t k0 = 0; k0 < width; k0 += ISO_FP8_BLOCK) {
             uint32_t end = width - k0 < ISO_FP8_BLOCK ? width : k0 + ISO_FP8_BLOCK;
@@ -77,17 +81,22 @@ void iso_quantize_activation_cost(const void *params, iso_op_cost *out_cost)
 }
 
 // numbers: rows, width, margin around x
-iso_status iso_quantize_activation_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
+iso_status iso_quantize_activation_build_case(const uint32_t *numbers, iso_case_builder *builder,
+                                              void *params)
 {
     iso_quantize_activation *p = params;
     uint32_t rows = numbers[0], width = numbers[1], margin = numbers[2];
-    ISO_TRY(iso_case_float(builder, &p->x, builder->dtypes[0], ISO_FILL_NORMAL, ISO_DIMS(rows, width + 2 * margin)));
+    ISO_TRY(iso_case_float(builder, &p->x, builder->dtypes[0], ISO_FILL_NORMAL,
+                           ISO_DIMS(rows, width + 2 * margin)));
     p->x.dims[1] = width;
     p->x.view_offset = margin;
-    // The first block of every fourth row is so small that the floor of 1e-4 counts, that of the one after is 0.
+    // The first block of every fourth row is so small that the floor of 1e-4 counts, that of the one after is
+    // 0.
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t k = 0; k < width && k < ISO_FP8_BLOCK && r % 4 < 2 && rows > 1; k++)
-            iso_store_element(p->x.host, p->x.dtype, iso_elem(&p->x, r, k), r % 4 ? 0.0 : iso_at(&p->x, r, k) * 1e-6);
+            iso_store_element(p->x.host, p->x.dtype, iso_elem(&p->x, r, k),
+                              r % 4 ? 0.0 : iso_at(&p->x, r, k) * 1e-6);
     ISO_TRY(iso_case_empty(builder, &p->q, ISO_DTYPE_F8_E4M3, ISO_DIMS(rows, width)));
-    return iso_case_empty(builder, &p->scale, ISO_DTYPE_F32, ISO_DIMS(rows, iso_div_up(width, ISO_FP8_BLOCK)));
+    return iso_case_empty(builder, &p->scale, ISO_DTYPE_F32,
+                          ISO_DIMS(rows, iso_div_up(width, ISO_FP8_BLOCK)));
 }

@@ -4,7 +4,18 @@
 #include "kernels/cpu_vector.h"
 #include "kernels/silu_mul/op.h"
 
-enum { ARG_GATE, ARG_UP, ARG_Y, ARG_DTYPE, ARG_ROWS, ARG_WIDTH, ARG_GATE_STRIDE, ARG_UP_STRIDE, ARG_Y_STRIDE, ARG_GROUP_ROWS };
+enum {
+    ARG_GATE,
+    ARG_UP,
+    ARG_Y,
+    ARG_DTYPE,
+    ARG_ROWS,
+    ARG_WIDTH,
+    ARG_GATE_STRIDE,
+    ARG_UP_STRIDE,
+    ARG_Y_STRIDE,
+    ARG_GROUP_ROWS
+};
 
 static void run(const iso_native_group *group, const iso_native_arg *args)
 {

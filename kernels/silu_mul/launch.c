@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// Gate of an MLP: when the portable kernel fits, and how it is launched (one group of 64 for 1024 elements of a row).
+// Gate of an MLP: when the portable kernel fits, and how it is launched (one group of 64 for 1024 elements of
+// a row).
 #include "kernels/functions.h"
 #include "kernels/silu_mul/op.h"
 
 enum { GROUP_ELEMS = 1024 };
 
-bool iso_silu_mul_portable_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                                 char reason[ISO_REASON_BYTES])
+bool iso_silu_mul_portable_supports(const iso_kernel *kernel, const void *params,
+                                    const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_silu_mul *p = params;
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->gate, NULL, &p->y}, reason) &&

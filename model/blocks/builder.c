@@ -173,9 +173,8 @@ iso_value iso_build_linear(iso_builder *b, const char *name, iso_value x, iso_ro
     return y;
 }
 
-iso_value iso_build_linear_f32(iso_builder *b, const char *name, iso_value x, iso_role role)
+iso_value iso_build_linear_f32(iso_builder *b, const char *name, iso_value x, iso_matrix matrix)
 {
-    iso_matrix matrix = iso_build_matrix(b, role);
     iso_dim rows = iso_graph_value_info(b->graph, x)->dims[0];
     iso_value y = iso_graph_add_value(b->graph, ISO_VALUE_ACTIVATION, name, ISO_DTYPE_F32,
                                       ISO_SHAPE(rows, (iso_dim)rows_of(b, matrix.weight)));

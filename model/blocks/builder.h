@@ -9,6 +9,11 @@
 #include "model/blocks/architecture.h"
 #include "model/checkpoint/weights.h"
 
+// A matrix with its FP8 block scales (ISO_NO_VALUE where it is not FP8).
+typedef struct iso_matrix {
+    iso_value weight, scale;
+} iso_matrix;
+
 typedef struct iso_builder {
     iso_graph *graph;
     const iso_model_config *config;
@@ -17,14 +22,10 @@ typedef struct iso_builder {
     iso_build_options options;
     iso_model_values values;
     uint32_t layer;
+    iso_matrix embedding; // also the head's matrix where the config ties them
     iso_value rope_frequency;
     float rope_scale;
 } iso_builder;
-
-// A matrix with its FP8 block scales (ISO_NO_VALUE where it is not FP8).
-typedef struct iso_matrix {
-    iso_value weight, scale;
-} iso_matrix;
 
 // ---- scope ----
 
@@ -55,7 +56,7 @@ void iso_build_norm_into(iso_builder *b, iso_value x, iso_role role, double eps,
 // [T, K] x [N, K] -> [T, N]; bias may be ISO_NO_VALUE.
 iso_value iso_build_linear(iso_builder *b, const char *name, iso_value x, iso_role role, iso_value bias);
 // As iso_build_linear, the result in F32.
-iso_value iso_build_linear_f32(iso_builder *b, const char *name, iso_value x, iso_role role);
+iso_value iso_build_linear_f32(iso_builder *b, const char *name, iso_value x, iso_matrix matrix);
 iso_value iso_build_add(iso_builder *b, const char *name, iso_value x, iso_value y);
 // Rotates x [T, heads, r] (a view) in place.
 void iso_build_rope(iso_builder *b, iso_value x);

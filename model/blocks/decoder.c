@@ -53,8 +53,8 @@ void iso_build_step_inputs(iso_builder *b)
 iso_value iso_build_embedding(iso_builder *b)
 {
     iso_graph_scope(b->graph, -1, "%s", "");
-    iso_value table = iso_build_matrix(b, ISO_ROLE_EMBEDDING).weight;
-    iso_value x = iso_build_gather(b, "embedded", table, b->values.ids, ISO_DIM_TOKENS);
+    b->embedding = iso_build_matrix(b, ISO_ROLE_EMBEDDING);
+    iso_value x = iso_build_gather(b, "embedded", b->embedding.weight, b->values.ids, ISO_DIM_TOKENS);
     if (b->options.expose_hidden)
         iso_graph_mark_output(b->graph, x);
     b->values.hidden[0] = x;
@@ -85,8 +85,8 @@ iso_value iso_build_head(iso_builder *b, iso_value x)
     iso_graph_scope(b->graph, (int32_t)b->config->layer_count, "%s", "");
     iso_value state = iso_build_norm(b, "state", x, ISO_ROLE_FINAL_NORM, b->config->rms_norm_eps);
     iso_value rows = iso_build_gather(b, "state_rows", state, b->values.rows, ISO_DIM_ROWS);
-    iso_value logits = iso_build_linear_f32(
-        b, "logits", rows, b->config->tie_word_embeddings ? ISO_ROLE_EMBEDDING : ISO_ROLE_HEAD);
+    iso_matrix head = b->config->tie_word_embeddings ? b->embedding : iso_build_matrix(b, ISO_ROLE_HEAD);
+    iso_value logits = iso_build_linear_f32(b, "logits", rows, head);
     iso_value picked =
         iso_graph_add_value(b->graph, ISO_VALUE_ACTIVATION, "picked", ISO_DTYPE_I32, ISO_SHAPE(ISO_DIM_ROWS));
     iso_graph_add_op(b->graph, iso_op_argmax, &(iso_argmax){0}, (iso_value[]){logits, picked});

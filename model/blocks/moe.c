@@ -36,7 +36,7 @@ static routing route(iso_builder *b, iso_value x)
 {
     const iso_model_config *c = b->config;
     iso_dim k = (iso_dim)c->experts_per_token;
-    iso_value logits = iso_build_linear_f32(b, "router", x, ISO_ROLE_ROUTER);
+    iso_value logits = iso_build_linear_f32(b, "router", x, iso_build_matrix(b, ISO_ROLE_ROUTER));
     routing r = {.experts = add_index(b, "experts", ISO_SHAPE(ISO_DIM_TOKENS, k))};
     r.weights = iso_graph_add_value(b->graph, ISO_VALUE_ACTIVATION, "expert_weights", ISO_DTYPE_F32,
                                     ISO_SHAPE(ISO_DIM_TOKENS, k));

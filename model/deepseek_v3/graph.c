@@ -25,7 +25,8 @@ static void build_mtp(iso_builder *b, iso_value state)
     x = iso_build_decoder_layer(b, layer, x, iso_block_mla);
     x = iso_build_norm(b, "mtp_state", x, ISO_ROLE_MTP_NORM, c->rms_norm_eps);
     iso_value rows = iso_build_gather(b, "mtp_rows", x, b->values.rows, ISO_DIM_ROWS);
-    b->values.mtp_logits = iso_build_linear_f32(b, "mtp_logits", rows, ISO_ROLE_MTP_HEAD);
+    b->values.mtp_logits =
+        iso_build_linear_f32(b, "mtp_logits", rows, iso_build_matrix(b, ISO_ROLE_MTP_HEAD));
     iso_graph_mark_output(b->graph, b->values.mtp_logits);
 }
 

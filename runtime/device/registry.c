@@ -55,7 +55,46 @@ static iso_status add_devices(iso_registry *registry, iso_registry_backend_entry
     }
 }
 
+// Whether the device name `name` begins with the backend's.
+static bool belongs_to(const char *name, const iso_backend *backend)
+{
+    size_t length = strlen(backend->name);
+    return strncmp(name, backend->name, length) == 0 && (name[length] == ':' || name[length] == '\0');
+}
+
+static bool belongs_to_any(const char *name)
+{
+    for (uint32_t i = 0; i < BACKEND_COUNT; i++)
+        if (belongs_to(name, backend_tables[i]))
+            return true;
+    return false;
+}
+
+static bool is_asked_for(const iso_backend *backend, const char *const *names, uint32_t name_count)
+{
+    bool asked = !names;
+    for (uint32_t i = 0; i < name_count && !asked; i++)
+        asked = belongs_to(names[i], backend) || !belongs_to_any(names[i]);
+    return asked;
+}
+
+static iso_status load_backend(iso_registry *registry, iso_registry_backend_entry *backend, size_t *capacity)
+{
+    if (backend->table->load(registry->allocator, &backend->driver) != ISO_OK) {
+        iso_copy_text(backend->reason, sizeof backend->reason, iso_status_last()->text);
+        return ISO_OK;
+    }
+    backend->loaded = true;
+    return add_devices(registry, backend, capacity);
+}
+
 iso_status iso_registry_create(const iso_allocator *allocator, iso_registry **out_registry)
+{
+    return iso_registry_create_for(allocator, NULL, 0, out_registry);
+}
+
+iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names, uint32_t name_count,
+                                   iso_registry **out_registry)
 {
     *out_registry = NULL;
     iso_registry *registry = NULL;
@@ -68,12 +107,10 @@ iso_status iso_registry_create(const iso_allocator *allocator, iso_registry **ou
     for (uint32_t i = 0; i < registry->backend_count; i++) {
         iso_registry_backend_entry *backend = &registry->backends[i];
         backend->table = backend_tables[i];
-        if (backend->table->load(allocator, &backend->driver) == ISO_OK) {
-            backend->loaded = true;
-            ISO_TRY_GOTO(add_devices(registry, backend, &capacity), fail);
-        } else {
-            iso_copy_text(backend->reason, sizeof backend->reason, iso_status_last()->text);
-        }
+        if (is_asked_for(backend->table, names, name_count))
+            ISO_TRY_GOTO(load_backend(registry, backend, &capacity), fail);
+        else
+            iso_copy_text(backend->reason, sizeof backend->reason, "no device of it was asked for");
     }
     *out_registry = registry;
     return ISO_OK;

@@ -5,6 +5,7 @@
 // end. Each is put into the lowest gap among those alive with it.
 #include "runtime/plan/plan_internal.h"
 
+// At least a few cache lines, so that values do not share one; more where the device asks for it.
 #define ARENA_ALIGNMENT_BYTES 256u
 
 typedef struct lifetime {
@@ -37,6 +38,13 @@ static void find_lifetimes(const iso_plan *plan, lifetime *lives)
             lives[v].last = UINT32_MAX - 1;
 }
 
+static uint64_t alignment_of(const iso_plan *plan, iso_value v)
+{
+    uint32_t wanted =
+        iso_device_get_info(plan->devices[plan->graph->values[v].device])->buffer_alignment_bytes;
+    return wanted > ARENA_ALIGNMENT_BYTES ? wanted : ARENA_ALIGNMENT_BYTES;
+}
+
 static bool in_arena(const iso_plan *plan, const lifetime *lives, iso_value v)
 {
     const iso_value_info *value = &plan->graph->values[v];
@@ -49,7 +57,7 @@ static bool in_arena(const iso_plan *plan, const lifetime *lives, iso_value v)
 static uint64_t lowest_gap(const iso_plan *plan, const iso_sized_plan *sized, const lifetime *lives,
                            iso_value v, uint64_t bytes)
 {
-    uint64_t offset = 0;
+    uint64_t offset = 0, alignment = alignment_of(plan, v);
     for (bool moved = true; moved;) {
         moved = false;
         for (iso_value other = 1; other < v; other++) {
@@ -60,7 +68,7 @@ static uint64_t lowest_gap(const iso_plan *plan, const iso_sized_plan *sized, co
             uint64_t begin = sized->offsets[other];
             uint64_t end = begin + iso_graph_storage_bytes(plan->graph, other, &sized->dims);
             if (offset < end && begin < offset + bytes) {
-                offset = (end + ARENA_ALIGNMENT_BYTES - 1) / ARENA_ALIGNMENT_BYTES * ARENA_ALIGNMENT_BYTES;
+                offset = (end + alignment - 1) / alignment * alignment;
                 moved = true;
             }
         }

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+//
+// Batch invariance of the matrix products: on every device and with every kernel, the first rows of a result
+// have the same bits whether they are computed alone or with more rows behind them. A kernel that takes
+// another path or another order of summation for one row, for a tile that is not full, or for a second tile
+// fails here. Also the refusals of the contract checks that name what is wrong.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conformance/support/fleet.h"
+#include "isomer/ops.h"
+#include "kernels/case.h"
+#include "kernels/grouped_linear/op.h"
+#include "kernels/head_linear/op.h"
+#include "kernels/linear/op.h"
+#include "kernels/op_list.h"
+#include "runtime/plan/plan_internal.h"
+
+#define ALL_ROWS 37
+
+static const uint32_t row_counts[] = {1, 2, 3, 4, 5, 8, 9, 16, 33};
+
+typedef struct subject {
+    const iso_op_info *op;
+    uint32_t numbers[8];
+    iso_dtype dtypes[8][3]; // until ISO_DTYPE_NONE
+    void (*shorten)(void *params, uint32_t rows);
+} subject;
+
+typedef struct bound_case {
+    iso_case_builder builder;
+    uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
+    iso_buffer *buffers[ISO_MAX_OPERANDS];
+    uint64_t bytes[ISO_MAX_OPERANDS];
+} bound_case;
+
+static fleet devices;
+
+static int open_devices(void **state)
+{
+    (void)state;
+    return fleet_open(&devices);
+}
+
+static int close_devices(void **state)
+{
+    (void)state;
+    fleet_close(&devices);
+    return 0;
+}
+
+static void shorten_linear(void *params, uint32_t rows)
+{
+    iso_linear *p = params;
+    p->x.dims[0] = p->y.dims[0] = rows;
+    if (iso_tensor_present(&p->x_scale))
+        p->x_scale.dims[0] = rows;
+}
+
+static void shorten_head_linear(void *params, uint32_t rows)
+{
+    iso_head_linear *p = params;
+    p->x.dims[0] = p->y.dims[0] = rows;
+}
+
+// One expert has all rows, in their order: full tiles, then the rest.
+static void shorten_grouped_linear(void *params, uint32_t rows)
+{
+    iso_grouped_linear *p = params;
+    p->x.dims[0] = p->row.dims[0] = p->tiles.dims[0] = p->y.dims[0] = rows;
+    if (iso_tensor_present(&p->x_scale))
+        p->x_scale.dims[0] = rows;
+    int32_t *tiles = p->tiles.host;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t first = i * 8, left = first < rows ? rows - first : 0;
+        const int32_t tile[4] = {left ? 0 : -1, (int32_t)first, (int32_t)(left < 8 ? left : 8), 0};
+        memcpy(tiles + (size_t)4 * i, tile, sizeof tile);
+    }
+}
+
+static iso_tensor *operands(bound_case *c)
+{
+    return (iso_tensor *)c->params;
+}
+
+static void bind(const subject *s, const iso_dtype dtypes[3], iso_device *device, bound_case *c)
+{
+    *c = (bound_case){.builder.seed = 11};
+    memcpy(c->builder.dtypes, dtypes, sizeof c->builder.dtypes);
+    assert_int_equal(s->op->build_case(s->numbers, &c->builder, c->params), ISO_OK);
+    assert_int_equal(s->op->check(c->params), ISO_OK);
+    for (uint32_t i = 0; i < s->op->input_count + s->op->output_count; i++) {
+        iso_tensor *t = &operands(c)[i];
+        if (!iso_tensor_present(t))
+            continue;
+        c->bytes[i] = iso_tensor_elems(t) * iso_dtype_bytes(t->dtype);
+        assert_int_equal(c->bytes[i] % 4, 0);
+        assert_int_equal(iso_buffer_create(device, c->bytes[i], &c->buffers[i]), ISO_OK);
+        assert_int_equal(iso_buffer_write(c->buffers[i], 0, t->host, c->bytes[i]), ISO_OK);
+        t->memory = iso_buffer_memory(c->buffers[i]);
+    }
+}
+
+static void unbind(bound_case *c)
+{
+    for (uint32_t i = 0; i < ISO_MAX_OPERANDS; i++)
+        iso_buffer_release(c->buffers[i]);
+    iso_case_end(&c->builder);
+}
+
+static iso_module *build_module(iso_device *device, const iso_kernel *kernel, const iso_launch *launch)
+{
+    const iso_kernel_code *code = iso_plan_kernel_code(kernel, iso_device_get_info(device));
+    iso_module_source source = {.name = kernel->name,
+                                .entry = code->format == ISO_CODE_SPIRV ? "main" : kernel->op,
+                                .format = code->format,
+                                .code = code->code,
+                                .code_bytes = code->code_bytes,
+                                .native = code->native,
+                                .group_size = kernel->group_size,
+                                .arg_count = launch->arg_count};
+    for (uint32_t i = 0; i < launch->arg_count; i++)
+        source.arg_kinds[i] = launch->args[i].kind;
+    iso_module *module = NULL;
+    assert_int_equal(iso_module_create(device, &source, &module), ISO_OK);
+    return module;
+}
+
+// The first `rows` rows of the output.
+static uint8_t *run_rows(const subject *s, bound_case *c, iso_device *device, const iso_kernel *kernel,
+                         uint32_t rows)
+{
+    s->shorten(c->params, rows);
+    assert_int_equal(s->op->check(c->params), ISO_OK);
+    if (s->op == iso_ops()->ops[iso_op_grouped_linear]) {
+        const iso_grouped_linear *p = (const iso_grouped_linear *)c->params;
+        size_t tiles = offsetof(iso_grouped_linear, tiles) / sizeof(iso_tensor);
+        assert_int_equal(
+            iso_buffer_write(c->buffers[tiles], 0, p->tiles.host, iso_tensor_elems(&p->tiles) * 4), ISO_OK);
+    }
+    uint32_t y = s->op->input_count;
+    iso_launch launch = {0};
+    kernel->launch(kernel, c->params, &launch);
+    iso_module *module = build_module(device, kernel, &launch);
+    iso_dispatch dispatch = {.label = kernel->name, .arg_count = launch.arg_count};
+    memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
+    memcpy(dispatch.args, launch.args, sizeof dispatch.args);
+    iso_list *list = NULL;
+    assert_int_equal(iso_buffer_fill(c->buffers[y], 0, c->bytes[y], 0xffffffffu), ISO_OK);
+    assert_int_equal(iso_list_create(device, &list), ISO_OK);
+    assert_int_equal(iso_list_dispatch(list, module, &dispatch), ISO_OK);
+    assert_int_equal(iso_list_finish(list), ISO_OK);
+    assert_int_equal(iso_list_submit(list), ISO_OK);
+    assert_int_equal(iso_device_wait(device), ISO_OK);
+    uint8_t *out = malloc(c->bytes[y]);
+    assert_non_null(out);
+    assert_int_equal(iso_buffer_read(c->buffers[y], 0, out, c->bytes[y]), ISO_OK);
+    iso_list_destroy(list);
+    iso_module_destroy(module);
+    return out;
+}
+
+static void compare_rows(const subject *s, bound_case *c, iso_device *device, const iso_kernel *kernel)
+{
+    uint8_t *all = run_rows(s, c, device, kernel, ALL_ROWS);
+    for (size_t i = 0; i < sizeof row_counts / sizeof row_counts[0]; i++) {
+        uint8_t *some = run_rows(s, c, device, kernel, row_counts[i]);
+        const iso_tensor *y = &operands(c)[s->op->input_count];
+        if (memcmp(some, all, iso_tensor_elems(y) * iso_dtype_bytes(y->dtype)) != 0)
+            fail_msg("%s on %s: the bits of %u rows depend on the rows behind them", kernel->name,
+                     iso_device_name(device), row_counts[i]);
+        free(some);
+    }
+    free(all);
+}
+
+static void run_subject(const subject *s)
+{
+    for (uint32_t d = 0; d < devices.count; d++) {
+        iso_device *device = devices.devices[d];
+        for (uint32_t t = 0; s->dtypes[t][0] != ISO_DTYPE_NONE; t++) {
+            bound_case c;
+            bind(s, s->dtypes[t], device, &c);
+            uint32_t ran = 0;
+            for (uint32_t k = 0; k < s->op->kernel_count; k++) {
+                char reason[ISO_REASON_BYTES];
+                if (!iso_plan_kernel_fits(s->op->kernels[k], c.params, iso_device_get_info(device), reason))
+                    continue;
+                compare_rows(s, &c, device, s->op->kernels[k]);
+                ran++;
+            }
+            assert_true(ran > 0);
+            unbind(&c);
+        }
+    }
+}
+
+#define F32  ISO_DTYPE_F32
+#define F16  ISO_DTYPE_F16
+#define BF16 ISO_DTYPE_BF16
+#define E4M3 ISO_DTYPE_F8_E4M3
+
+static void linear_rows(void **state)
+{
+    (void)state;
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_linear],
+        .numbers = {ALL_ROWS, 70, 548, 0, 1, 0},
+        .dtypes =
+            {{F32, BF16, F32}, {F32, F32, F32}, {BF16, F16, BF16}, {F32, E4M3, F32}, {E4M3, E4M3, BF16}},
+        .shorten = shorten_linear,
+    });
+}
+
+static void grouped_linear_rows(void **state)
+{
+    (void)state;
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_grouped_linear],
+        .numbers = {ALL_ROWS, 1, 1, 34, 276, 1, 0},
+        .dtypes = {{F32, BF16, F32}, {E4M3, E4M3, F32}},
+        .shorten = shorten_grouped_linear,
+    });
+}
+
+static void head_linear_rows(void **state)
+{
+    (void)state;
+    for (uint32_t transposed = 0; transposed < 2; transposed++)
+        run_subject(&(subject){
+            .op = iso_ops()->ops[iso_op_head_linear],
+            .numbers = {ALL_ROWS, 2, 72, 140, 20, 8, transposed, 0},
+            .dtypes = {{BF16, BF16, BF16}, {F32, E4M3, F32}},
+            .shorten = shorten_head_linear,
+        });
+}
+
+static void linear_check_names_the_fault(void **state)
+{
+    (void)state;
+    const iso_op_info *op = iso_ops()->ops[iso_op_linear];
+    const iso_linear good = {
+        .x = iso_tensor_describe(F32, ISO_DIMS(3, 8)),
+        .weight = iso_tensor_describe(BF16, ISO_DIMS(5, 8)),
+        .y = iso_tensor_describe(F32, ISO_DIMS(3, 5)),
+    };
+    assert_int_equal(op->check(&good), ISO_OK);
+    iso_linear bad = good;
+    bad.weight = iso_tensor_describe(E4M3, ISO_DIMS(5, 8));
+    assert_int_equal(op->check(&bad), ISO_INVALID_ARGUMENT);
+    assert_non_null(strstr(iso_status_last()->text, "weight_scale"));
+    bad = good;
+    bad.weight.dims[1] = 9;
+    assert_int_equal(op->check(&bad), ISO_INVALID_ARGUMENT);
+    assert_non_null(strstr(iso_status_last()->text, "weight"));
+    bad = good;
+    bad.x = iso_tensor_describe(E4M3, ISO_DIMS(3, 8));
+    assert_int_equal(op->check(&bad), ISO_INVALID_ARGUMENT);
+    assert_non_null(strstr(iso_status_last()->text, "weight is bf16"));
+    bad = good;
+    bad.y.dims[0] = 4;
+    assert_int_equal(op->check(&bad), ISO_INVALID_ARGUMENT);
+    assert_non_null(strstr(iso_status_last()->text, "y is 4"));
+}
+
+static void head_linear_check_limits_the_rows(void **state)
+{
+    (void)state;
+    const iso_op_info *op = iso_ops()->ops[iso_op_head_linear];
+    iso_head_linear p = {
+        .x = iso_tensor_describe(F32, ISO_DIMS(1, 2, 8)),
+        .weight = iso_tensor_describe(F32, ISO_DIMS(24, 6)),
+        .y = iso_tensor_describe(F32, ISO_DIMS(1, 2, 6)),
+        .head_rows = 12,
+        .row_offset = 4,
+        .transposed = true,
+    };
+    assert_int_equal(op->check(&p), ISO_OK);
+    p.row_offset = 5;
+    assert_int_equal(op->check(&p), ISO_INVALID_ARGUMENT);
+    assert_non_null(strstr(iso_status_last()->text, "row_offset 5"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_rows),
+        cmocka_unit_test(grouped_linear_rows),
+        cmocka_unit_test(head_linear_rows),
+        cmocka_unit_test(linear_check_names_the_fault),
+        cmocka_unit_test(head_linear_check_limits_the_rows),
+    };
+    return cmocka_run_group_tests(tests, open_devices, close_devices);
+}

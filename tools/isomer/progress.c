@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// The progress line.
+#include "tools/isomer/progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/isomer/output.h"
+
+#define REPAINT_NS 100000000u
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void cli_progress_begin(cli_progress *progress, const char *label)
+{
+    *progress = (cli_progress){.on = isatty(STDERR_FILENO) == 1, .last_ns = now_ns()};
+    cli_clean_text(label, progress->label, sizeof progress->label);
+}
+
+void cli_progress_update(void *context, uint64_t done, uint64_t total)
+{
+    cli_progress *progress = context;
+    if (!progress->on || now_ns() - progress->last_ns < REPAINT_NS)
+        return;
+    progress->last_ns = now_ns();
+    progress->shown = true;
+    double percent = total ? 100.0 * (double)done / (double)total : 0.0;
+    fprintf(stderr, "\r\033[K%s: %3.0f %%", progress->label, percent);
+    fflush(stderr);
+}
+
+void cli_progress_end(cli_progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = progress->on = false;
+}
