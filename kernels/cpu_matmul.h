@@ -253,43 +253,24 @@ iso_matmul_tile_run(const iso_matmul_tile *tile, const int rows, const iso_dtype
                         tile->depth - k < ISO_FP8_BLOCK ? tile->depth : k + ISO_FP8_BLOCK);
 }
 
-static inline void iso_matmul_tile_one(const iso_matmul_tile *tile, iso_dtype dtype, bool scaled)
+static inline __attribute__((always_inline)) void
+iso_matmul_tile_as(const iso_matmul_tile *tile, const int rows, iso_dtype dtype, bool scaled)
 {
     switch (dtype) {
     case ISO_DTYPE_BF16:
-        iso_matmul_tile_run(tile, 1, ISO_DTYPE_BF16, false);
+        iso_matmul_tile_run(tile, rows, ISO_DTYPE_BF16, false);
         break;
     case ISO_DTYPE_F16:
-        iso_matmul_tile_run(tile, 1, ISO_DTYPE_F16, false);
+        iso_matmul_tile_run(tile, rows, ISO_DTYPE_F16, false);
         break;
     case ISO_DTYPE_F8_E4M3:
-        iso_matmul_tile_run(tile, 1, ISO_DTYPE_F8_E4M3, true);
+        iso_matmul_tile_run(tile, rows, ISO_DTYPE_F8_E4M3, true);
         break;
-    default:
+    default: // F32, and the panels of the others
         if (scaled)
-            iso_matmul_tile_run(tile, 1, ISO_DTYPE_F32, true);
+            iso_matmul_tile_run(tile, rows, ISO_DTYPE_F32, true);
         else
-            iso_matmul_tile_run(tile, 1, ISO_DTYPE_F32, false);
-    }
-}
-
-static inline void iso_matmul_tile_many(const iso_matmul_tile *tile, iso_dtype dtype, bool scaled)
-{
-    switch (dtype) {
-    case ISO_DTYPE_BF16:
-        iso_matmul_tile_run(tile, ISO_TILE_ROWS, ISO_DTYPE_BF16, false);
-        break;
-    case ISO_DTYPE_F16:
-        iso_matmul_tile_run(tile, ISO_TILE_ROWS, ISO_DTYPE_F16, false);
-        break;
-    case ISO_DTYPE_F8_E4M3:
-        iso_matmul_tile_run(tile, ISO_TILE_ROWS, ISO_DTYPE_F8_E4M3, true);
-        break;
-    default:
-        if (scaled)
-            iso_matmul_tile_run(tile, ISO_TILE_ROWS, ISO_DTYPE_F32, true);
-        else
-            iso_matmul_tile_run(tile, ISO_TILE_ROWS, ISO_DTYPE_F32, false);
+            iso_matmul_tile_run(tile, rows, ISO_DTYPE_F32, false);
     }
 }
 
@@ -364,9 +345,9 @@ static inline void iso_matmul_part(const iso_matmul_block *block, iso_matmul_scr
                         block->x_scale + (size_t)iso_matmul_x_row(block, r) * k_blocks + k_block;
             }
             if (tile_rows == 1)
-                iso_matmul_tile_one(&tile, dtype, scaled);
+                iso_matmul_tile_as(&tile, 1, dtype, scaled);
             else
-                iso_matmul_tile_many(&tile, dtype, scaled);
+                iso_matmul_tile_as(&tile, ISO_TILE_ROWS, dtype, scaled);
         }
     }
 }

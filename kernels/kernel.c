@@ -10,17 +10,23 @@
 #include "kernels/case.h"
 #include "kernels/cpu_vector.h"
 
+// Elements from the start of the storage to the tensor's end.
+static uint64_t extent(const iso_tensor *tensor)
+{
+    uint64_t elems = tensor->view_offset;
+    if (iso_tensor_rows(tensor) > 0)
+        elems += (uint64_t)(iso_tensor_rows(tensor) - 1) * tensor->row_stride + iso_tensor_width(tensor);
+    return elems;
+}
+
 static void launch_storage(iso_launch *launch, const iso_tensor *tensor, uint64_t skip_bytes)
 {
     iso_arg *arg = &launch->args[launch->arg_count++];
     arg->kind = ISO_ARG_BUFFER;
     arg->memory = tensor->memory;
     arg->offset_bytes = tensor->offset_bytes + skip_bytes;
-    uint64_t elems = tensor->view_offset;
-    if (iso_tensor_rows(tensor) > 0)
-        elems += (uint64_t)(iso_tensor_rows(tensor) - 1) * tensor->row_stride + iso_tensor_width(tensor);
     // Whole words: kernels read BF16 and FP8 through 32-bit words.
-    arg->range_bytes = (elems * iso_dtype_bytes(tensor->dtype) + 3) / 4 * 4 - skip_bytes;
+    arg->range_bytes = (extent(tensor) * iso_dtype_bytes(tensor->dtype) + 3) / 4 * 4 - skip_bytes;
 }
 
 void iso_launch_tensor(iso_launch *launch, const iso_tensor *tensor, const iso_tensor *stand_in)
@@ -52,9 +58,14 @@ bool iso_refuse(char reason[ISO_REASON_BYTES], const char *format, ...)
     return false;
 }
 
-bool iso_words_addressable(const iso_tensor *tensor, const char *name, char reason[ISO_REASON_BYTES])
+// `per_index`: elements that one step of the kernel's index covers.
+static bool addressable(const iso_tensor *tensor, const char *name, uint32_t per_index,
+                        char reason[ISO_REASON_BYTES])
 {
-    if (!iso_tensor_present(tensor) || iso_dtype_bytes(tensor->dtype) >= 4)
+    if (extent(tensor) / per_index > UINT32_MAX)
+        return iso_refuse(reason, "%s: %llu elements of %s are more than a 32-bit index reaches", name,
+                          (unsigned long long)extent(tensor), iso_dtype_name(tensor->dtype));
+    if (iso_dtype_bytes(tensor->dtype) >= 4)
         return true;
     uint32_t per_word = 4 / (uint32_t)iso_dtype_bytes(tensor->dtype);
     uint32_t width = iso_tensor_width(tensor);
@@ -63,6 +74,11 @@ bool iso_words_addressable(const iso_tensor *tensor, const char *name, char reas
                           width, tensor->row_stride, tensor->view_offset, iso_dtype_name(tensor->dtype),
                           per_word);
     return true;
+}
+
+bool iso_words_addressable(const iso_tensor *tensor, const char *name, char reason[ISO_REASON_BYTES])
+{
+    return !iso_tensor_present(tensor) || addressable(tensor, name, 1, reason);
 }
 
 bool iso_portable_fits(const iso_kernel *kernel, const iso_device_info *device,
@@ -78,7 +94,11 @@ bool iso_portable_fits(const iso_kernel *kernel, const iso_device_info *device,
         if (xwy[i]->dtype != kernel->dtypes[i])
             return iso_refuse(reason, "%s is %s, compiled for %s", names[i], iso_dtype_name(xwy[i]->dtype),
                               iso_dtype_name(kernel->dtypes[i]));
-        if (!iso_words_addressable(xwy[i], names[i], reason))
+        // The weights of matrix products are indexed by words, all else by elements.
+        uint32_t per_index = i == 1 && iso_dtype_bytes(xwy[i]->dtype) < 4
+                                 ? 4 / (uint32_t)iso_dtype_bytes(xwy[i]->dtype)
+                                 : 1;
+        if (!addressable(xwy[i], names[i], per_index, reason))
             return false;
     }
     return true;
@@ -132,9 +152,9 @@ double iso_rounding_bound(iso_dtype dtype, double value)
 {
     switch (dtype) {
     case ISO_DTYPE_BF16:
-        return fabs(value) * ISO_U_BF16 + 0x1p-134;
+        return fabs(value) * ISO_U_BF16 + 0x1p-126; // a device may flush subnormals
     case ISO_DTYPE_F32:
-        return fabs(value) * ISO_U_F32 + 0x1p-126; // a device may flush subnormals
+        return fabs(value) * ISO_U_F32 + 0x1p-126;
     default:
         return 0;
     }

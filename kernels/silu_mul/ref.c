@@ -4,8 +4,8 @@
 //
 // Bound: e^-z has a relative error of 2 units in the last place, 4 u; 1 + e^-z has no more, as both terms are
 // positive, and one rounding; a division may err by 5 u, the product by one more: 12 u in all are allowed.
-// Where e^-z overflows, silu(z) is below 2.7e-37 in magnitude and may come out as 0. Then one rounding to y's
-// dtype.
+// Where e^-z overflows, silu(z) is below 2.7e-37 in magnitude and may come out as 0; a device may
+// flush a subnormal product. Then one rounding to y's dtype.
 #include "kernels/silu_mul/op.h"
 
 #include <math.h>
@@ -35,8 +35,8 @@ iso_status iso_silu_mul_reference(const void *params, const iso_reference_output
             double gate = iso_at(&p->gate, r, i), up = iso_at(&p->up, r, i);
             double y = gate / (1 + exp(-gate)) * up;
             outputs[0].value[at] = y;
-            outputs[0].bound[at] =
-                fabs(y) * iso_gamma_f32(12) + fabs(up) * 2.7e-37 + iso_rounding_bound(p->y.dtype, y);
+            outputs[0].bound[at] = fabs(y) * iso_gamma_f32(12) + fabs(up) * 2.7e-37 + 0x1p-126 +
+                                   iso_rounding_bound(p->y.dtype, y);
         }
     }
     return ISO_OK;

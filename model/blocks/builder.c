@@ -80,9 +80,10 @@ iso_matrix iso_build_matrix(iso_builder *b, iso_role role)
     };
     tensor_name(b, shape.name, "", entry.name);
     entry.dtype = iso_weight_table_stored_dtype(b->weights, entry.name, expected_dtype(b, shape.kind));
-    matrix.weight = add_weight(b, role_names[role], &entry);
+    char name[ISO_VALUE_NAME_BYTES];
+    snprintf(name, sizeof name, "%s.weight", role_names[role]);
+    matrix.weight = add_weight(b, name, &entry);
     if (entry.dtype == ISO_DTYPE_F8_E4M3) {
-        char name[ISO_VALUE_NAME_BYTES];
         tensor_name(b, shape.name, "_scale_inv", entry.name);
         entry.rows = (shape.rows + ISO_FP8_BLOCK - 1) / ISO_FP8_BLOCK;
         entry.columns = (shape.columns + ISO_FP8_BLOCK - 1) / ISO_FP8_BLOCK;

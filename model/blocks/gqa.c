@@ -3,18 +3,20 @@
 // Grouped-query attention (Ainslie et al. 2023) with optional biases and per-head q and k norms, over a paged
 // cache.
 #include <math.h>
+#include <stdio.h>
 
 #include "kernels/gqa_attention/op.h"
 #include "kernels/op_list.h"
 #include "model/blocks/builder.h"
 
-// Projects x to [T, heads, dim]; normalises and rotates each head where the role has a norm.
+// Projects x to [T, heads, dim].
 static iso_value heads_of(iso_builder *b, const char *name, iso_value x, iso_role role, iso_role bias,
                           uint32_t heads)
 {
-    uint32_t dim = b->config->head_dim;
-    iso_value flat = iso_build_linear(b, name, x, role, iso_build_vector(b, bias));
-    return iso_build_slice(b, name, flat, heads, 0, 0, dim);
+    char flat_name[ISO_VALUE_NAME_BYTES];
+    snprintf(flat_name, sizeof flat_name, "%s.flat", name);
+    iso_value flat = iso_build_linear(b, flat_name, x, role, iso_build_vector(b, bias));
+    return iso_build_slice(b, name, flat, heads, 0, 0, b->config->head_dim);
 }
 
 iso_value iso_block_gqa(iso_builder *b, iso_value x)

@@ -2,8 +2,6 @@
 //
 // DeepSeekMoE (DeepSeek-V3 technical report, section 2.1.2): router, routed experts in grouped matrix
 // products, and the shared expert. Tokens are sorted by expert, and put back in a fixed order.
-#include <stdio.h>
-
 #include "kernels/grouped_linear/op.h"
 #include "kernels/op_list.h"
 #include "kernels/permute/op.h"

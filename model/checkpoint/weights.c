@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CONVERT_ELEMS 4096
+#define PIECE_BYTES   (UINT64_C(32) << 20)
 
 void iso_weight_table_init(iso_weight_table *table, const iso_allocator *allocator,
                            const iso_checkpoint *checkpoint)
@@ -104,8 +105,8 @@ uint64_t iso_weight_table_bytes(const iso_weight_table *table)
 
 static iso_status check_scales(const iso_tensor_view *view)
 {
-    for (uint64_t i = 0; i < view->bytes / sizeof(float); i++) {
-        double scale = iso_load_element(view->data, ISO_DTYPE_F32, i);
+    for (uint64_t i = 0; i < view->bytes / iso_dtype_bytes(view->dtype); i++) {
+        double scale = iso_load_element(view->data, view->dtype, i);
         if (!(scale > 0.0) || !isfinite(scale))
             return iso_fail(ISO_CORRUPT,
                             "%s: tensor %s has the scale %g at element %" PRIu64
@@ -130,6 +131,20 @@ static iso_status upload_converted(const iso_tensor_view *view, uint64_t offset_
     return ISO_OK;
 }
 
+// Lets go of each piece behind it, so that an embedding of half a gigabyte is not in memory twice.
+static iso_status upload_in_pieces(const iso_weight_table *table, const iso_tensor_view *view,
+                                   uint64_t offset_bytes, const iso_weight_sink *sink)
+{
+    iso_tensor_view piece = *view;
+    for (uint64_t begin = 0; begin < view->bytes; begin += PIECE_BYTES) {
+        piece.data = (const char *)view->data + begin;
+        piece.bytes = view->bytes - begin < PIECE_BYTES ? view->bytes - begin : PIECE_BYTES;
+        ISO_TRY(sink->write(sink->context, offset_bytes + begin, piece.data, piece.bytes));
+        iso_checkpoint_release_pages(table->checkpoint, &piece);
+    }
+    return ISO_OK;
+}
+
 static iso_status upload_part(const iso_weight_table *table, const iso_weight_entry *entry, uint32_t part,
                               const iso_weight_sink *sink)
 {
@@ -141,9 +156,8 @@ static iso_status upload_part(const iso_weight_table *table, const iso_weight_en
     if (entry->positive_finite)
         ISO_TRY(check_scales(&view));
     if (view.dtype == entry->dtype)
-        ISO_TRY(sink->write(sink->context, part * bytes, view.data, bytes));
-    else
-        ISO_TRY(upload_converted(&view, part * bytes, part_elems(entry), sink));
+        return upload_in_pieces(table, &view, part * bytes, sink);
+    ISO_TRY(upload_converted(&view, part * bytes, part_elems(entry), sink));
     iso_checkpoint_release_pages(table->checkpoint, &view);
     return ISO_OK;
 }

@@ -4,11 +4,21 @@
 // init.
 #include "model/generate/kv_pages.h"
 
+// Slots are I32.
+#define MAX_PAGES ((uint32_t)INT32_MAX / ISO_KV_PAGE_TOKENS)
+
 iso_status iso_kv_pages_init(iso_kv_pages *pages, const iso_allocator *allocator, uint32_t sequence_count,
                              uint32_t pages_per_sequence)
 {
     iso_status status = ISO_OK;
-    uint32_t count = sequence_count * pages_per_sequence;
+    uint32_t count;
+    *pages = (iso_kv_pages){.allocator = allocator};
+    if (__builtin_mul_overflow(sequence_count, pages_per_sequence, &count) || count > MAX_PAGES)
+        return iso_fail(
+            ISO_LIMIT,
+            "%u sequences of %u pages; allowed: %u pages of %d tokens in all; shorten the context, "
+            "or have fewer sequences",
+            sequence_count, pages_per_sequence, MAX_PAGES, ISO_KV_PAGE_TOKENS);
     *pages = (iso_kv_pages){.allocator = allocator,
                             .page_count = count,
                             .sequence_count = sequence_count,

@@ -22,6 +22,7 @@ typedef struct iso_kv_pages {
     iso_kv_sequence *sequences;
 } iso_kv_pages;
 
+// ISO_LIMIT when slots would not fit 31 bits.
 iso_status iso_kv_pages_init(iso_kv_pages *pages, const iso_allocator *allocator, uint32_t sequence_count,
                              uint32_t pages_per_sequence) ISO_MUST_USE;
 void iso_kv_pages_deinit(iso_kv_pages *pages);

@@ -39,17 +39,15 @@ static uint32_t choose_sizes(const iso_runner *runner, bool all_rows, iso_step_s
 {
     static const uint32_t tokens[] = {1, 8, 32};
     uint32_t count = 0;
-    for (uint32_t i = 0; i <= sizeof tokens / sizeof tokens[0]; i++) {
-        uint32_t t = i < sizeof tokens / sizeof tokens[0] ? tokens[i] : runner->chunk_tokens;
-        if ((i < sizeof tokens / sizeof tokens[0] && t >= runner->chunk_tokens) || t == 0)
+    const size_t small = sizeof tokens / sizeof tokens[0];
+    for (size_t i = 0; i <= small; i++) {
+        if (i < small && tokens[i] >= runner->chunk_tokens)
             continue;
+        uint32_t t = i < small ? tokens[i] : runner->chunk_tokens;
         uint32_t few = runner->pages.sequence_count < t ? runner->pages.sequence_count : t;
-        if (!all_rows || few == t) {
-            sizes[count++] = (iso_step_size){t, few};
-            continue;
-        }
         sizes[count++] = (iso_step_size){t, few};
-        sizes[count++] = (iso_step_size){t, t};
+        if (all_rows && few < t)
+            sizes[count++] = (iso_step_size){t, t};
     }
     return count;
 }
@@ -242,6 +240,23 @@ static iso_status check_id(const iso_runner *runner, int32_t id)
                     runner->config->vocab_size - 1);
 }
 
+static iso_status check_forced(const iso_runner *runner, const iso_step_token *token)
+{
+    const iso_model_values *values = iso_runner_values(runner);
+    uint32_t k = runner->config->experts_per_token, count = 0;
+    for (uint32_t layer = 0; layer < ISO_MAX_LAYERS; layer++)
+        count += values->forced_experts[layer] != ISO_NO_VALUE ? k : 0;
+    if (count && !token->forced_experts)
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "a token without forced_experts; the graph was built with force_routing");
+    for (uint32_t i = 0; i < count; i++)
+        if (token->forced_experts[i] < 0 ||
+            (uint32_t)token->forced_experts[i] >= runner->config->routed_expert_count)
+            return iso_fail(ISO_INVALID_ARGUMENT, "forced expert %d; allowed: 0 to %u",
+                            token->forced_experts[i], runner->config->routed_expert_count - 1);
+    return ISO_OK;
+}
+
 // Gives each token its position and slot; *out_rows is how many logits are wanted.
 static iso_status prepare_tokens(iso_runner *runner, const iso_step_token *tokens, uint32_t count,
                                  uint32_t *out_rows)
@@ -256,6 +271,8 @@ static iso_status prepare_tokens(iso_runner *runner, const iso_step_token *token
         ISO_TRY(check_id(runner, tokens[i].id));
         if (runner->build.mtp)
             ISO_TRY(check_id(runner, tokens[i].next_id));
+        if (runner->build.force_routing)
+            ISO_TRY(check_forced(runner, &tokens[i]));
         if (runner->lengths[s] >= runner->context_tokens)
             return iso_fail(ISO_LIMIT,
                             "sequence %u is full: the context holds %u tokens; the model's limit is %u", s,
@@ -406,17 +423,26 @@ iso_status iso_runner_prefill(iso_runner *runner, uint32_t sequence, const int32
 
 // ---- exposed values ----
 
+// Elements of one row of a value whose first dimension is the only symbolic one.
+static uint64_t row_elems(const iso_value_info *info)
+{
+    uint64_t elems = 1;
+    for (uint32_t i = 1; i < info->rank; i++)
+        elems *= (uint64_t)info->dims[i];
+    return elems;
+}
+
 iso_status iso_runner_read_indices(iso_runner *runner, iso_value value, uint32_t count, int32_t *out)
 {
     const iso_value_info *info = iso_graph_value_info(iso_plan_graph(runner->plan), value);
-    uint64_t width = (uint64_t)info->dims[info->rank - 1];
-    return iso_session_read(runner->session, runner->size, value, 0, out, count * width * sizeof(int32_t));
+    return iso_session_read(runner->session, runner->size, value, 0, out,
+                            count * row_elems(info) * sizeof(int32_t));
 }
 
 iso_status iso_runner_read_rows(iso_runner *runner, iso_value value, uint32_t count, float *out)
 {
     const iso_value_info *info = iso_graph_value_info(iso_plan_graph(runner->plan), value);
-    uint64_t elems = (uint64_t)count * (uint64_t)info->dims[info->rank - 1];
+    uint64_t elems = count * row_elems(info);
     size_t elem_bytes = iso_dtype_bytes(info->dtype);
     ISO_TRY(iso_session_read(runner->session, runner->size, value, 0, out, elems * elem_bytes));
     // Narrow values are widened in place, from the last to the first.

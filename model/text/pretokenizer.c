@@ -102,6 +102,7 @@ iso_status iso_pretokenizer_add_split(iso_pretokenizer *pretokenizer, const char
         goto done;
     }
     step->code = code;
+    // May fail where there is no memory for machine code; matching is then slower and finds the same.
     step->has_jit = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
 done:
     iso_text_deinit(&translated);

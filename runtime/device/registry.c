@@ -93,8 +93,8 @@ iso_status iso_registry_create(const iso_allocator *allocator, iso_registry **ou
     return iso_registry_create_for(allocator, NULL, 0, out_registry);
 }
 
-iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names, uint32_t name_count,
-                                   iso_registry **out_registry)
+iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names,
+                                   uint32_t name_count, iso_registry **out_registry)
 {
     *out_registry = NULL;
     iso_registry *registry = NULL;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/strings.h"
 #include "runtime/graph/graph_internal.h"
 
 // Keeps the first failure; later calls then do nothing.
@@ -79,18 +80,64 @@ fail:
     return status;
 }
 
+// What passes append ("@7", ".qs") has room behind every name.
+#define NAME_CHARS (ISO_VALUE_NAME_BYTES - 1 - 8)
+
 void iso_graph_scope(iso_graph *graph, int32_t layer, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    vsnprintf(graph->scope, sizeof graph->scope, format, list);
+    int length = vsnprintf(graph->scope, sizeof graph->scope, format, list);
     va_end(list);
     graph->layer = layer;
+    if (length < 0 || (size_t)length >= sizeof graph->scope)
+        iso_graph_set_failure(graph, iso_fail(ISO_INVALID_ARGUMENT,
+                                              "graph: scope \"%s…\" has %d characters; allowed: up to %d",
+                                              graph->scope, length, NAME_CHARS));
 }
 
-static void set_name(const iso_graph *graph, iso_value_info *info, const char *name)
+void iso_graph_suffix_name(iso_value_info *info, const char *suffix)
 {
-    snprintf(info->name, sizeof info->name, "%.48s%s%.20s", graph->scope, graph->scope[0] ? "." : "", name);
+    size_t length = strlen(info->name);
+    iso_copy_text(info->name + length, sizeof info->name - length, suffix);
+}
+
+static iso_status set_name(const iso_graph *graph, iso_value_info *info, const char *name)
+{
+    int length =
+        snprintf(info->name, sizeof info->name, "%s%s%s", graph->scope, graph->scope[0] ? "." : "", name);
+    if (length < 1 || length > NAME_CHARS)
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: the name \"%s.%s\" has %d characters; allowed: 1 to %d",
+                        graph->scope, name, length, NAME_CHARS);
+    return ISO_OK;
+}
+
+static iso_status set_dims(iso_value_info *info, const iso_dim *dims, uint32_t rank)
+{
+    if (rank == 0 || rank > ISO_MAX_DIMS)
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: %s has %u dimensions; allowed: 1 to %d", info->name,
+                        rank, ISO_MAX_DIMS);
+    info->rank = rank;
+    for (uint32_t i = 0; i < ISO_MAX_DIMS; i++) {
+        info->dims[i] = i < rank ? dims[i] : 0;
+        if (i < rank && (dims[i] == 0 || dims[i] < -ISO_DIM_SYMBOL_COUNT))
+            return iso_fail(ISO_INVALID_ARGUMENT,
+                            "graph: dimension %u of %s is %d; allowed: above 0, or a symbol", i, info->name,
+                            dims[i]);
+    }
+    // 0: as wide as the row will be; only where the innermost dimension is a symbol, as in ids [T].
+    info->row_stride = dims[rank - 1] > 0 ? (uint32_t)dims[rank - 1] : 0;
+    return ISO_OK;
+}
+
+// The status of one building call becomes the graph's.
+static iso_value keep(iso_graph *graph, iso_status status, const iso_value_info *info)
+{
+    iso_value value = ISO_NO_VALUE;
+    if (status == ISO_OK)
+        status = iso_graph_append_value(graph, info, &value);
+    iso_graph_set_failure(graph, status);
+    return value;
 }
 
 iso_value iso_graph_add_value(iso_graph *graph, iso_value_kind kind, const char *name, iso_dtype dtype,
@@ -98,15 +145,13 @@ iso_value iso_graph_add_value(iso_graph *graph, iso_value_kind kind, const char 
 {
     if (graph->status != ISO_OK)
         return ISO_NO_VALUE;
-    iso_value_info info = {.kind = kind, .dtype = dtype, .rank = rank, .layer = graph->layer};
-    set_name(graph, &info, name);
-    for (uint32_t i = 0; i < rank; i++)
-        info.dims[i] = dims[i];
-    // The innermost dimension may be symbolic only where rows are never strided: inputs such as ids [T].
-    info.row_stride = info.dims[rank - 1] > 0 ? (uint32_t)info.dims[rank - 1] : 0;
-    iso_value value = ISO_NO_VALUE;
-    iso_graph_set_failure(graph, iso_graph_append_value(graph, &info, &value));
-    return value;
+    iso_value_info info = {.kind = kind, .dtype = dtype, .layer = graph->layer};
+    iso_status status = set_name(graph, &info, name);
+    if (status == ISO_OK && (dtype == ISO_DTYPE_NONE || (unsigned)dtype >= ISO_DTYPE_COUNT))
+        status = iso_fail(ISO_INVALID_ARGUMENT, "graph: %s has no element type", info.name);
+    if (status == ISO_OK)
+        status = set_dims(&info, dims, rank);
+    return keep(graph, status, &info);
 }
 
 void iso_graph_set_tag(iso_graph *graph, iso_value weight, uint32_t tag)
@@ -115,36 +160,67 @@ void iso_graph_set_tag(iso_graph *graph, iso_value weight, uint32_t tag)
         graph->values[weight].tag = tag;
 }
 
+static iso_status make_view(const iso_graph *graph, const char *name, iso_value base,
+                            const iso_view_desc *desc, iso_value_info *out)
+{
+    if (base == ISO_NO_VALUE || base >= graph->value_count)
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: view %s is of value %u, which does not exist", name,
+                        base);
+    *out = graph->values[base];
+    out->output = false;
+    ISO_TRY(set_name(graph, out, name));
+    ISO_TRY(set_dims(out, desc->dims, desc->rank));
+    if (desc->row_stride != 0 && desc->row_stride < out->row_stride)
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: rows of view %s are %u elements wide and only %u apart",
+                        out->name, out->row_stride, desc->row_stride);
+    if (desc->row_stride != 0)
+        out->row_stride = desc->row_stride;
+    if (__builtin_add_overflow(out->view_offset, desc->offset, &out->view_offset))
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: view %s begins %u elements into %s; that is too far",
+                        out->name, desc->offset, graph->values[base].name);
+    return ISO_OK;
+}
+
 iso_value iso_graph_add_view(iso_graph *graph, const char *name, iso_value base, const iso_view_desc *desc)
 {
     if (graph->status != ISO_OK)
         return ISO_NO_VALUE;
-    const iso_value_info *of = &graph->values[base];
-    iso_value_info info = *of;
-    set_name(graph, &info, name);
-    info.rank = desc->rank;
-    for (uint32_t i = 0; i < ISO_MAX_DIMS; i++)
-        info.dims[i] = i < desc->rank ? desc->dims[i] : 0;
-    info.base = of->base;
-    info.view_offset = of->view_offset + desc->offset;
-    info.row_stride = desc->row_stride ? desc->row_stride : (uint32_t)desc->dims[desc->rank - 1];
-    info.output = false;
-    iso_value value = ISO_NO_VALUE;
-    iso_graph_set_failure(graph, iso_graph_append_value(graph, &info, &value));
-    return value;
+    iso_value_info info = {0};
+    return keep(graph, make_view(graph, name, base, desc, &info), &info);
+}
+
+static iso_status make_node(const iso_graph *graph, uint32_t op, const void *params,
+                            const iso_value *operands, iso_node *out)
+{
+    if (op >= graph->ops->count)
+        return iso_fail(ISO_INVALID_ARGUMENT, "graph: op %u of %u", op, graph->ops->count);
+    const iso_op_info *info = graph->ops->ops[op];
+    *out =
+        (iso_node){.op = op, .operand_count = info->input_count + info->output_count, .layer = graph->layer};
+    memcpy(out->params, params, info->params_bytes);
+    for (uint32_t i = 0; i < out->operand_count; i++) {
+        if (operands[i] >= graph->value_count)
+            return iso_fail(ISO_INVALID_ARGUMENT, "graph: operand %u of %s is value %u of %zu", i, info->name,
+                            operands[i], graph->value_count);
+        const iso_value_info *value = &graph->values[operands[i]];
+        bool writable = value->kind == ISO_VALUE_ACTIVATION || value->kind == ISO_VALUE_CACHE;
+        if (i >= info->input_count && (operands[i] == ISO_NO_VALUE || !writable))
+            return iso_fail(ISO_INVALID_ARGUMENT, "graph: %s writes %s; allowed: activations and caches",
+                            info->name, value->name);
+        out->operands[i] = operands[i];
+    }
+    return ISO_OK;
 }
 
 void iso_graph_add_op(iso_graph *graph, uint32_t op, const void *params, const iso_value *operands)
 {
     if (graph->status != ISO_OK)
         return;
-    const iso_op_info *info = graph->ops->ops[op];
-    iso_node node = {
-        .op = op, .operand_count = info->input_count + info->output_count, .layer = graph->layer};
-    memcpy(node.params, params, info->params_bytes);
-    for (uint32_t i = 0; i < node.operand_count; i++)
-        node.operands[i] = operands[i];
-    iso_graph_set_failure(graph, iso_graph_append_node(graph, &node));
+    iso_node node;
+    iso_status status = make_node(graph, op, params, operands, &node);
+    if (status == ISO_OK)
+        status = iso_graph_append_node(graph, &node);
+    iso_graph_set_failure(graph, status);
 }
 
 void iso_graph_mark_output(iso_graph *graph, iso_value value)
@@ -159,6 +235,7 @@ void iso_graph_mark_output(iso_graph *graph, iso_value value)
 static iso_status check_node(const iso_graph *graph, const iso_node *node)
 {
     static const iso_dim_values two = {{2, 2, 2, 2, 2}};
+    const iso_op_info *op = graph->ops->ops[node->op];
     iso_node copy = *node;
     iso_tensor *tensors = (iso_tensor *)copy.params;
     for (uint32_t i = 0; i < node->operand_count; i++) {
@@ -166,17 +243,52 @@ static iso_status check_node(const iso_graph *graph, const iso_node *node)
         if (tensors[i].dtype == ISO_DTYPE_ACTIVATION)
             tensors[i].dtype = ISO_DTYPE_F32;
     }
-    iso_status status = graph->ops->ops[node->op]->check(copy.params);
-    if (status != ISO_OK)
-        return iso_status_prefix("graph, op that writes %s: ",
-                                 graph->values[node->operands[graph->ops->ops[node->op]->input_count]].name);
+    if (op->check(copy.params) != ISO_OK)
+        return iso_status_prefix("graph, op that writes %s",
+                                 graph->values[node->operands[op->input_count]].name);
     return ISO_OK;
+}
+
+// Memory of the arena is used again and again: what no op wrote holds anything.
+static iso_status check_written_before_read(const iso_graph *graph, bool *written)
+{
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const iso_node *node = &graph->nodes[n];
+        const iso_op_info *op = graph->ops->ops[node->op];
+        for (uint32_t i = 0; i < node->operand_count; i++) {
+            iso_value root = graph->values[node->operands[i]].base;
+            if (i >= op->input_count)
+                written[root] = true;
+            else if (graph->values[root].kind == ISO_VALUE_ACTIVATION && root != ISO_NO_VALUE &&
+                     !written[root])
+                return iso_fail(ISO_INVALID_ARGUMENT,
+                                "graph: %s, which writes %s, reads %s before any op wrote it", op->name,
+                                graph->values[node->operands[op->input_count]].name,
+                                graph->values[node->operands[i]].name);
+        }
+    }
+    return ISO_OK;
+}
+
+static iso_status check_graph(const iso_graph *graph)
+{
+    // A view that stays within its base for one and for very many tokens does so for all numbers between.
+    static const iso_dim_values few = {{1, 1, 1, 1, 1}}, many = {{16384, 16384, 16384, 16384, 16384}};
+    if (iso_graph_check_sizes(graph, &few) != ISO_OK || iso_graph_check_sizes(graph, &many) != ISO_OK)
+        return iso_status_prefix("graph");
+    for (size_t n = 0; n < graph->node_count; n++)
+        ISO_TRY(check_node(graph, &graph->nodes[n]));
+    bool *written = NULL;
+    ISO_TRY(ISO_NEW(graph->allocator, graph->value_count, &written));
+    iso_status status = check_written_before_read(graph, written);
+    iso_free(graph->allocator, written);
+    return status;
 }
 
 iso_status iso_graph_finish(iso_graph *graph)
 {
-    for (size_t n = 0; n < graph->node_count && graph->status == ISO_OK; n++)
-        iso_graph_set_failure(graph, check_node(graph, &graph->nodes[n]));
+    if (graph->status == ISO_OK)
+        iso_graph_set_failure(graph, check_graph(graph));
     if (graph->status != ISO_OK)
         return iso_fail(graph->status, "%s", graph->failure);
     return ISO_OK;

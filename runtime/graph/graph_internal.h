@@ -17,7 +17,7 @@ struct iso_graph {
     int32_t layer;
     char scope[ISO_VALUE_NAME_BYTES];
     iso_status status; // the first failure
-    char failure[256];
+    char failure[1024];
 };
 
 // A new graph without nodes that has all values of `source`.
@@ -26,8 +26,15 @@ iso_status iso_graph_clone_values(const iso_graph *source, const iso_allocator *
 iso_status iso_graph_append_node(iso_graph *graph, const iso_node *node) ISO_MUST_USE;
 iso_status iso_graph_append_value(iso_graph *graph, const iso_value_info *info,
                                   iso_value *out_value) ISO_MUST_USE;
-// Number of rows whose storage a value spans, symbols replaced.
+// Marks a value that a pass made from another one; short suffixes always fit behind a name of the caller's.
+void iso_graph_suffix_name(iso_value_info *info, const char *suffix);
+
+// A dimension with its symbol replaced.
 uint32_t iso_dim_resolve(iso_dim dim, const iso_dim_values *dims);
+// Whether every value can be had under these dimensions: no dimension is 0, rows fit the 32 bits that kernels
+// count them in, sizes in bytes fit 63 bits, and views stay within their base.
+iso_status iso_graph_check_sizes(const iso_graph *graph, const iso_dim_values *dims) ISO_MUST_USE;
+
 // "[T, 4, 64] bf16"
 void iso_graph_print_shape(const iso_value_info *value, char *out, size_t out_bytes);
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // Pass 1: activations get their dtype, and FP8 linears get quantised inputs where W8A8 is asked for. A value
-// that several linears read is quantised once, as long as nothing overwrites it in between.
-#include <string.h>
-
+// that several linears read is quantised once, as long as nothing overwrites it in between. The new graph is
+// checked like one that a model built.
 #include "runtime/plan/plan_internal.h"
 
+// What is known of one source value.
 typedef struct quantised {
     iso_value value, scale; // ISO_NO_VALUE: not quantised yet, or overwritten since
+    bool as_root;           // it, or a view of it, is quantised
 } quantised;
 
 static const iso_quantise_rule *find_rule(const iso_graph *graph, const iso_node *node)
@@ -31,12 +32,12 @@ static iso_status add_quantise_node(iso_graph *graph, iso_value input, int32_t l
     info.layer = layer;
     info.dtype = ISO_DTYPE_F8_E4M3;
     info.row_stride = (uint32_t)info.dims[last];
-    strncat(info.name, ".q", sizeof info.name - strlen(info.name) - 1);
+    iso_graph_suffix_name(&info, ".q");
     ISO_TRY(iso_graph_append_value(graph, &info, &out->value));
     info.dtype = ISO_DTYPE_F32;
     info.dims[last] = (info.dims[last] + ISO_FP8_BLOCK - 1) / ISO_FP8_BLOCK;
     info.row_stride = (uint32_t)info.dims[last];
-    strncat(info.name, "s", sizeof info.name - strlen(info.name) - 1);
+    iso_graph_suffix_name(&info, "s");
     ISO_TRY(iso_graph_append_value(graph, &info, &out->scale));
     iso_node node = {.op = graph->ops->quantise_op, .operand_count = 3, .layer = layer};
     node.operands[0] = input;
@@ -48,10 +49,15 @@ static iso_status add_quantise_node(iso_graph *graph, iso_value input, int32_t l
 static void forget_overwritten(const iso_graph *graph, const iso_node *node, quantised *known,
                                size_t known_count)
 {
-    for (uint32_t i = graph->ops->ops[node->op]->input_count; i < node->operand_count; i++)
+    for (uint32_t i = graph->ops->ops[node->op]->input_count; i < node->operand_count; i++) {
+        iso_value root = graph->values[node->operands[i]].base;
+        if (!known[root].as_root)
+            continue;
         for (size_t v = 1; v < known_count; v++)
-            if (graph->values[v].base == graph->values[node->operands[i]].base)
+            if (graph->values[v].base == root)
                 known[v].value = ISO_NO_VALUE;
+        known[root].as_root = false;
+    }
 }
 
 static iso_status copy_nodes(const iso_graph *source, bool w8a8, quantised *known, iso_graph *graph)
@@ -63,6 +69,7 @@ static iso_status copy_nodes(const iso_graph *source, bool w8a8, quantised *know
             iso_value input = node.operands[rule->input];
             if (known[input].value == ISO_NO_VALUE)
                 ISO_TRY(add_quantise_node(graph, input, node.layer, &known[input]));
+            known[source->values[input].base].as_root = true;
             node.operands[rule->input] = known[input].value;
             node.operands[rule->input_scale] = known[input].scale;
         }
@@ -83,12 +90,15 @@ iso_status iso_plan_legalise(const iso_graph *source, const iso_plan_options *op
     if (activation != ISO_DTYPE_F32 && activation != ISO_DTYPE_BF16)
         return iso_fail(ISO_INVALID_ARGUMENT, "plan: activation type is %s; allowed: f32, bf16",
                         iso_dtype_name(activation));
+    if (source->status != ISO_OK)
+        return iso_fail(source->status, "plan: the graph is not fit for use: %s", source->failure);
     ISO_TRY(iso_graph_clone_values(source, options->allocator, &graph));
     for (size_t v = 1; v < graph->value_count; v++)
         if (graph->values[v].dtype == ISO_DTYPE_ACTIVATION)
             graph->values[v].dtype = activation;
     ISO_TRY_GOTO(ISO_NEW(options->allocator, source->value_count, &known), fail);
     ISO_TRY_GOTO(copy_nodes(source, options->w8a8, known, graph), fail);
+    ISO_TRY_GOTO(iso_graph_finish(graph), fail);
     iso_free(options->allocator, known);
     *out_graph = graph;
     return ISO_OK;

@@ -21,13 +21,15 @@ struct iso_plan {
     const iso_allocator *allocator;
     iso_device *devices[ISO_MAX_PLAN_DEVICES];
     uint32_t device_count;
-    iso_graph *graph; // legalised and placed
+    iso_graph *graph;  // legalised and placed
+    size_t first_copy; // values from here on were made by the place pass
     iso_segment *segments;
     size_t segment_count, segment_capacity;
-    iso_transfer *transfers;
+    iso_transfer *transfers; // in the order of their segments
     size_t transfer_count, transfer_capacity;
     iso_sized_plan sizes[ISO_MAX_STEP_SIZES];
     uint32_t size_count;
+    iso_dim_values largest; // each symbol's largest value: what inputs and caches are made for
 };
 
 // Source graph -> new graph with concrete dtypes and quantised inputs.

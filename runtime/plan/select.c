@@ -38,19 +38,25 @@ bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const is
 iso_status iso_plan_explain(const iso_plan *plan, const iso_sized_plan *sized, uint32_t index, iso_text *text)
 {
     uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
-    char reason[ISO_REASON_BYTES];
+    char reason[ISO_REASON_BYTES], before[ISO_REASON_BYTES] = "";
     const iso_node *node = &plan->graph->nodes[index];
     const iso_op_info *op = plan->graph->ops->ops[node->op];
     const iso_device_info *device = iso_device_get_info(plan->devices[node->device]);
     iso_plan_bind_shapes(plan, node, &sized->dims, params);
-    for (uint32_t k = 0; k < op->kernel_count; k++) {
-        bool fits = iso_plan_kernel_fits(op->kernels[k], params, device, reason);
-        ISO_TRY(
-            iso_text_append(text, "%s%s: %s", k ? "; " : "", op->kernels[k]->name, fits ? "yes" : reason));
+    bool fits = false;
+    for (uint32_t k = 0; k < op->kernel_count && !fits; k++) {
+        fits = iso_plan_kernel_fits(op->kernels[k], params, device, reason);
         if (fits)
-            break;
+            iso_copy_text(reason, sizeof reason, "yes");
+        // Neighbours that say the same say it once.
+        if (k && strcmp(reason, before) != 0)
+            ISO_TRY(iso_text_append(text, ": %s; ", before));
+        else if (k)
+            ISO_TRY(iso_text_append(text, ", "));
+        ISO_TRY(iso_text_append(text, "%s", op->kernels[k]->name));
+        iso_copy_text(before, sizeof before, reason);
     }
-    return ISO_OK;
+    return iso_text_append(text, ": %s", op->kernel_count ? before : "there are no kernels");
 }
 
 static iso_status no_kernel(const iso_plan *plan, const iso_sized_plan *sized, uint32_t index)
@@ -59,10 +65,11 @@ static iso_status no_kernel(const iso_plan *plan, const iso_sized_plan *sized, u
     const iso_op_info *op = plan->graph->ops->ops[node->op];
     iso_text reasons = {.allocator = plan->allocator};
     iso_status status = iso_plan_explain(plan, sized, index, &reasons);
+    // The remedy comes before the reasons, which may be longer than a record's text.
     if (status == ISO_OK)
         status = iso_fail(
             ISO_UNSUPPORTED,
-            "device %s has no kernel for op %s that writes %s (%s); name another device, or a fallback",
+            "device %s has no kernel for op %s that writes %s; name another device, or a fallback (%s)",
             iso_device_name(plan->devices[node->device]), op->name,
             plan->graph->values[node->operands[op->input_count]].name, iso_text_get(&reasons));
     iso_text_deinit(&reasons);

@@ -3,6 +3,8 @@
 // A session's life, and the replay of recorded steps.
 #include "runtime/session/session_internal.h"
 
+#include <inttypes.h>
+
 static iso_status create_staging(iso_session *session)
 {
     const iso_plan *plan = session->plan;
@@ -28,6 +30,7 @@ iso_status iso_session_create(const iso_plan *plan, const iso_session_options *o
     session->allocator = options->allocator;
     session->plan = plan;
     session->poison = options->poison;
+    session->latest_size = ISO_MAX_STEP_SIZES;
     ISO_TRY_GOTO(iso_session_upload(session, options), fail);
     ISO_TRY_GOTO(create_staging(session), fail);
     for (uint32_t i = 0; i < plan->size_count; i++)
@@ -80,62 +83,98 @@ iso_status iso_session_find_size(const iso_session *session, uint32_t tokens, ui
 iso_status iso_session_write(iso_session *session, iso_value input, uint64_t offset_bytes, const void *data,
                              uint64_t bytes)
 {
-    const iso_graph *graph = session->plan->graph;
+    const iso_plan *plan = session->plan;
+    const iso_graph *graph = plan->graph;
+    if (input == ISO_NO_VALUE || input >= plan->first_copy || graph->values[input].kind != ISO_VALUE_INPUT ||
+        graph->values[input].base != input)
+        return iso_fail(ISO_INVALID_ARGUMENT, "session: value %u (%s) is no input", input,
+                        input < graph->value_count ? graph->values[input].name : "unknown");
     ISO_TRY(iso_buffer_write(session->buffers[input], offset_bytes, data, bytes));
-    for (size_t v = input + 1; v < graph->value_count; v++)
-        if (graph->values[v].origin == input)
+    for (size_t v = plan->first_copy; v < graph->value_count; v++)
+        if (graph->values[v].origin == input && graph->values[v].base == v)
             ISO_TRY(iso_buffer_write(session->buffers[v], offset_bytes, data, bytes));
     return ISO_OK;
 }
 
-static iso_status buffer_of(const iso_session *session, uint32_t size, iso_value v, iso_buffer **out_buffer,
-                            uint64_t *out_offset)
+// Where a root value's storage is.
+static iso_buffer *storage_of(const iso_session *session, uint32_t size, iso_value root, uint64_t *out_offset)
 {
-    const iso_value_info *root = &session->plan->graph->values[session->plan->graph->values[v].base];
-    bool activation = root->kind == ISO_VALUE_ACTIVATION;
-    *out_buffer = activation ? session->arenas[root->device] : session->buffers[root->base];
-    *out_offset = activation ? session->plan->sizes[size].offsets[root->base] : 0;
-    return *out_buffer ? ISO_OK : iso_fail(ISO_INTERNAL, "value %s has no storage", root->name);
+    const iso_value_info *value = &session->plan->graph->values[root];
+    bool activation = value->kind == ISO_VALUE_ACTIVATION;
+    *out_offset = activation ? session->plan->sizes[size].offsets[root] : 0;
+    return activation ? session->arenas[value->device] : session->buffers[root];
 }
 
 static iso_status run_transfer(iso_session *session, uint32_t size, const iso_transfer *transfer)
 {
-    iso_buffer *source, *target;
     uint64_t source_offset, target_offset;
+    iso_buffer *source = storage_of(session, size, transfer->source, &source_offset);
+    iso_buffer *target = storage_of(session, size, transfer->target, &target_offset);
     uint64_t bytes =
         iso_graph_storage_bytes(session->plan->graph, transfer->source, &session->plan->sizes[size].dims);
-    ISO_TRY(buffer_of(session, size, transfer->source, &source, &source_offset));
-    ISO_TRY(buffer_of(session, size, transfer->target, &target, &target_offset));
     ISO_TRY(iso_buffer_read(source, source_offset, session->staging, bytes));
     return iso_buffer_write(target, target_offset, session->staging, bytes);
+}
+
+static iso_status submit_step(iso_session *session, uint32_t size)
+{
+    const iso_plan *plan = session->plan;
+    for (uint32_t d = 0; session->poison && d < plan->device_count; d++)
+        if (session->arenas[d])
+            ISO_TRY(
+                iso_buffer_fill(session->arenas[d], 0, iso_buffer_bytes(session->arenas[d]), 0xffffffffu));
+    size_t next = 0;
+    for (size_t s = 0; s <= plan->segment_count; s++) {
+        for (; next < plan->transfer_count && plan->transfers[next].segment == s; next++)
+            ISO_TRY(run_transfer(session, size, &plan->transfers[next]));
+        if (s < plan->segment_count)
+            ISO_TRY(iso_list_submit(session->lists[size][s]));
+    }
+    return ISO_OK;
 }
 
 iso_status iso_session_run(iso_session *session, uint32_t size)
 {
     const iso_plan *plan = session->plan;
-    if (session->poison)
-        for (uint32_t d = 0; d < plan->device_count; d++)
-            if (session->arenas[d])
-                ISO_TRY(iso_buffer_fill(session->arenas[d], 0, iso_buffer_bytes(session->arenas[d]) / 4 * 4,
-                                        0xffffffffu));
-    for (uint32_t s = 0; s < plan->segment_count; s++) {
-        for (size_t t = 0; t < plan->transfer_count; t++)
-            if (plan->transfers[t].segment == s)
-                ISO_TRY(run_transfer(session, size, &plan->transfers[t]));
-        ISO_TRY(iso_list_submit(session->lists[size][s]));
+    session->latest_size = ISO_MAX_STEP_SIZES;
+    if (size >= plan->size_count)
+        return iso_fail(ISO_INVALID_ARGUMENT, "session: step size %u of %u", size, plan->size_count);
+    iso_status status = submit_step(session, size);
+    // After a failure too: no device may be left at work on the session's memory.
+    for (uint32_t d = 0; d < plan->device_count; d++) {
+        iso_status waited = iso_device_wait(plan->devices[d]);
+        if (waited != ISO_OK)
+            status = waited; // as the thread's record, the latest
     }
-    for (uint32_t d = 0; d < plan->device_count; d++)
-        ISO_TRY(iso_device_wait(plan->devices[d]));
-    return ISO_OK;
+    if (status == ISO_OK)
+        session->latest_size = size;
+    return status;
 }
 
 iso_status iso_session_read(const iso_session *session, uint32_t size, iso_value output,
                             uint64_t offset_bytes, void *data, uint64_t bytes)
 {
-    iso_buffer *buffer;
-    uint64_t offset;
-    ISO_TRY(buffer_of(session, size, output, &buffer, &offset));
-    return iso_buffer_read(buffer, offset + offset_bytes, data, bytes);
+    const iso_plan *plan = session->plan;
+    if (size >= plan->size_count || size != session->latest_size)
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "session: a read after a step of size %u; the latest run was %s", size,
+                        session->latest_size < plan->size_count ? "of another size" : "none, or failed");
+    if (output == ISO_NO_VALUE || output >= plan->first_copy ||
+        !(plan->graph->values[output].output || plan->graph->values[output].kind == ISO_VALUE_CACHE))
+        return iso_fail(ISO_INVALID_ARGUMENT, "session: value %u (%s) is no output", output,
+                        output < plan->graph->value_count ? plan->graph->values[output].name : "unknown");
+    iso_value root = plan->graph->values[output].base;
+    uint64_t storage_offset, storage = iso_graph_storage_bytes(plan->graph, root, &plan->sizes[size].dims);
+    uint64_t first = (uint64_t)plan->graph->values[output].view_offset *
+                     iso_dtype_bytes(plan->graph->values[output].dtype);
+    if (offset_bytes > storage - first || bytes > storage - first - offset_bytes)
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "session: a read of %" PRIu64 " bytes at %" PRIu64 " of %s, which has %" PRIu64,
+                        bytes, offset_bytes, plan->graph->values[output].name, storage - first);
+    iso_buffer *buffer = storage_of(session, size, root, &storage_offset);
+    if (!buffer)
+        return iso_fail(ISO_INVALID_ARGUMENT, "session: no op writes %s", plan->graph->values[output].name);
+    return iso_buffer_read(buffer, storage_offset + first + offset_bytes, data, bytes);
 }
 
 iso_dtype iso_session_dtype(const iso_session *session, iso_value value)

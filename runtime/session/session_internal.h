@@ -25,6 +25,7 @@ struct iso_session {
     size_t module_count, module_capacity;
     iso_list **lists[ISO_MAX_STEP_SIZES]; // [segment]
     void *staging;                        // for transfers
+    uint32_t latest_size; // of the latest run; ISO_MAX_STEP_SIZES before the first, and after one that failed
 };
 
 // Allocates buffers and arenas, uploads weights, clears caches.

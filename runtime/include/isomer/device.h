@@ -30,9 +30,9 @@ typedef struct iso_list iso_list;
 // Loads every backend. A backend whose driver is absent is kept with its reason; that is not a failure.
 ISO_API iso_status iso_registry_create(const iso_allocator *allocator,
                                        iso_registry **out_registry) ISO_MUST_USE;
-// The same for a program that knows which devices it will open: of `names` (device names, [name_count]) only the
-// backends are loaded, because opening a driver may take long. The others are kept with a reason that says so. A name
-// that belongs to no backend loads all, so that finding it can list what is here.
+// The same for a program that knows which devices it will open: of `names` (device names, [name_count]) only
+// the backends are loaded, because opening a driver may take long. The others are kept with a reason that
+// says so. A name that belongs to no backend loads all, so that finding it can list what is here.
 ISO_API iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names,
                                            uint32_t name_count, iso_registry **out_registry) ISO_MUST_USE;
 ISO_API void iso_registry_destroy(iso_registry *registry);

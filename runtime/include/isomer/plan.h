@@ -28,8 +28,8 @@ typedef struct iso_plan iso_plan;
 #define ISO_MAX_PLAN_DEVICES 8
 #define ISO_MAX_STEP_SIZES   12
 
-// Layers first … last (inclusive) run on devices[device]. Layer -1 goes with the first range, layers beyond
-// the last range (the head) with the last.
+// Layers first … last (inclusive) run on devices[device]. The first range begins at layer 0, each other where the one
+// before ends. Layer -1 goes with the first range, layers beyond the last range (the head) with the last.
 typedef struct iso_layer_range {
     int32_t first_layer, last_layer;
     uint32_t device;
@@ -46,20 +46,23 @@ typedef struct iso_plan_options {
     uint32_t device_count;         // 1 to ISO_MAX_PLAN_DEVICES
     const iso_layer_range *ranges; // NULL: everything on devices[0]
     uint32_t range_count;
-    uint32_t
-        fallback_device;  // 0: an op without a kernel fails the plan; else 1 + the device that runs such ops
-    iso_dtype activation; // F32 (also when NONE) or BF16
-    bool w8a8;            // quantise the inputs of FP8 linears per token and 128 channels
+    // 0: an op without a kernel on its device fails the plan; else 1 + the device that runs such ops, and with them all
+    // ops that use the same cache.
+    uint32_t fallback_device;
+    iso_dtype activation;       // F32 (also when NONE) or BF16
+    bool w8a8;                  // quantise the inputs of FP8 linears per token and 128 channels
     const iso_step_size *sizes; // ascending in tokens, then rows
     uint32_t size_count;        // 1 to ISO_MAX_STEP_SIZES
-    iso_dim_values dims;        // pages, sequences and pages per sequence; T and R are ignored
+    // Pages, sequences and pages per sequence, above 0 where the graph uses them; T and R are ignored.
+    iso_dim_values dims;
 } iso_plan_options;
 
-// An activation copied from one device to another through the host, before segment `segment`.
+// An activation copied from one device to another through the host, before segment `segment`; after the last one where
+// `segment` is their count (an output whose latest content is not where the host reads it). One of the two is the value
+// itself, or both are copies of it.
 typedef struct iso_transfer {
     uint32_t segment;
-    iso_value source; // root value on its device
-    iso_value target; // its copy on the segment's device
+    iso_value source, target; // root values, each on its device
 } iso_transfer;
 
 // Consecutive ops on one device.
@@ -79,7 +82,7 @@ typedef struct iso_plan_memory {
 // ---- calls ----
 
 // The graph is only read and may be destroyed afterwards. ISO_UNSUPPORTED when an op has no kernel on its
-// device: the text names the op and the kernels' reasons.
+// device: the text names the op and the kernels' reasons. ISO_LIMIT when a value would be too large.
 ISO_API iso_status iso_plan_create(const iso_graph *graph, const iso_plan_options *options,
                                    iso_plan **out_plan) ISO_MUST_USE;
 ISO_API void iso_plan_destroy(iso_plan *plan);
