@@ -34,12 +34,12 @@ static inline uint32_t iso_div_up(uint32_t value, uint32_t by)
 bool iso_refuse(char reason[ISO_REASON_BYTES], const char *format, ...) ISO_PRINTF(2, 3);
 
 // Whether the types that a portable kernel was compiled for are those of the call, and every BF16 or FP8
-// tensor can be addressed in 32-bit words (even width, stride and view offset; multiples of 4 for FP8). NULL:
-// no such operand.
+// tensor can be addressed in 32-bit words (even width, stride and view offset; multiples of 4 for FP8) by
+// 32-bit indices: of words for the weight, of elements for x and y. NULL: no such operand.
 bool iso_portable_fits(const iso_kernel *kernel, const iso_device_info *device,
                        const iso_tensor *const xwy[3], char reason[ISO_REASON_BYTES]);
 
-// Whether `tensor` can be addressed in 32-bit words.
+// Whether `tensor`, which may be absent, can be addressed in 32-bit words by 32-bit indices of elements.
 bool iso_words_addressable(const iso_tensor *tensor, const char *name, char reason[ISO_REASON_BYTES]);
 
 // ---- checks of contracts ----

@@ -24,8 +24,7 @@
 
 #define QUESTIONS   ISOMER_SOURCE_DIR "/model/tiny-r1/heldout.jsonl"
 #define MODEL       ISOMER_SOURCE_DIR "/model/tiny-r1"
-#define SLOTS       16
-#define CHUNK       32
+#define MOST_SLOTS  16
 #define CONTEXT     384
 #define MAX_COUNT   500
 #define LEAST_RIGHT 0.95
@@ -120,9 +119,10 @@ typedef struct slot {
 typedef struct room {
     exam *exam;
     iso_runner *runner;
-    slot slots[SLOTS];
-    iso_step_token tokens[CHUNK];
-    iso_step_result results[CHUNK];
+    slot slots[MOST_SLOTS];
+    iso_step_token tokens[MOST_SLOTS];
+    iso_step_result results[MOST_SLOTS];
+    uint32_t slot_count; // also the largest step, so that decoding fills it
     uint32_t count, next, steps, total_tokens;
 } room;
 
@@ -140,7 +140,7 @@ static void fill_slot(room *r, slot *s)
     question *q = s->question;
     uint32_t length = (uint32_t)q->prompt.count + q->generated;
     s->picked = false;
-    for (; s->fed < length && r->count < CHUNK; s->fed++) {
+    for (; s->fed < length && r->count < r->slot_count; s->fed++) {
         int32_t id = s->fed < q->prompt.count ? q->prompt.ids[s->fed] : q->ids[s->fed - q->prompt.count];
         s->picked = s->fed + 1 == length;
         s->row = r->count;
@@ -166,7 +166,7 @@ static iso_status ask(room *r, uint32_t count)
 {
     for (;;) {
         r->count = 0;
-        for (uint32_t i = 0; i < SLOTS; i++) {
+        for (uint32_t i = 0; i < r->slot_count; i++) {
             slot *s = &r->slots[i];
             if (!s->question && r->next < count) {
                 *s = (slot){.question = &r->exam->questions[r->next++]};
@@ -174,7 +174,6 @@ static iso_status ask(room *r, uint32_t count)
                 s->question->ended = false;
                 ISO_TRY(iso_runner_open_sequence(r->runner, &s->sequence));
             }
-            // Decoding slots go first at their place; one in prefill takes what room is left.
             if (s->question)
                 fill_slot(r, s);
         }
@@ -183,7 +182,7 @@ static iso_status ask(room *r, uint32_t count)
         ISO_TRY(iso_runner_step(r->runner, r->tokens, r->count, r->results));
         r->steps++;
         r->total_tokens += r->count;
-        for (uint32_t i = 0; i < SLOTS; i++)
+        for (uint32_t i = 0; i < r->slot_count; i++)
             if (r->slots[i].question && r->slots[i].picked)
                 take_token(r, &r->slots[i]);
     }
@@ -219,7 +218,8 @@ static bool is_right(const exam *e, const question *q, bool print)
         return false;
     bool right = q->ended && parse_answer(text, &answer) && answer == q->answer;
     if (!right && print)
-        printf("  wrong: %s -> %s%s (right: %lld)\n", q->text, text, q->ended ? "" : " [no end]", q->answer);
+        printf("  wrong: %s -> %.400s%s (right: %lld)\n", q->text, text,
+               q->ended ? "" : " ... without an end", q->answer);
     iso_free(NULL, text);
     return right;
 }
@@ -235,12 +235,12 @@ static double seconds(void)
 static void examine(tally *counts, exam *e, iso_device *device, uint32_t count, bool first)
 {
     static room r;
-    r = (room){.exam = e};
+    r = (room){.exam = e, .slot_count = count < MOST_SLOTS ? count : MOST_SLOTS};
     iso_runner_options options = {.devices = &device,
                                   .device_count = 1,
                                   .context_tokens = CONTEXT,
-                                  .sequence_count = SLOTS,
-                                  .chunk_tokens = CHUNK};
+                                  .sequence_count = r.slot_count,
+                                  .chunk_tokens = r.slot_count};
     const char *name = iso_device_name(device);
     double start = seconds();
     unsigned right = 0, different = 0;

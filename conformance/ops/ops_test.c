@@ -4,7 +4,8 @@
 // double-precision reference. Each element is judged by its own bound, NaN fails, outputs are poisoned first
 // and inputs must be unchanged after; each case runs twice and must give the same bits.
 //
-//     ops_test [OP]     prints one line per op and device; ISOMER_TEST_DEVICES narrows the devices
+//     ops_test [OP [N]]     prints one line per op and device; N: only the op's first N cases;
+//                           ISOMER_TEST_DEVICES narrows the devices
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,7 @@ int main(int argc, char **argv)
     if (fleet_open(&fleet))
         return 1;
     unsigned passed = 0, failed = 0, skipped = 0;
+    uint32_t most = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : UINT32_MAX;
     for (uint32_t o = 0; o < iso_ops()->count; o++) {
         const iso_op_info *op = iso_ops()->ops[o];
         if (argc > 1 && strcmp(argv[1], op->name) != 0)
@@ -304,7 +306,7 @@ int main(int argc, char **argv)
         tally sums[FLEET_MAX_DEVICES] = {{0}};
         uint32_t count = collect_dtypes(op, triples);
         for (uint32_t d = 0; d < count; d++)
-            for (uint32_t c = 0; c < op->case_count; c++)
+            for (uint32_t c = 0; c < op->case_count && c < most; c++)
                 run_case(op, &fleet, triples[d], c, sums);
         for (uint32_t d = 0; d < fleet.count; d++) {
             printf("%-20s %-10s %4u runs, %u failed, %u cases refused, worst error/bound %.3f%s%s\n",

@@ -19,6 +19,8 @@
 #include "isomer/session.h"
 #include "kernels/add/op.h"
 #include "kernels/op_list.h"
+#include "kernels/rms_norm/op.h"
+#include "runtime/plan/plan_internal.h"
 
 // ---- allocator ----
 
@@ -184,6 +186,61 @@ static inline iso_plan_options plan_on(iso_device *const *devices, uint32_t coun
                               .sizes = sizes,
                               .size_count = size_count,
                               .dims = {{0, 0, 1, 1, 1}}};
+}
+
+// Four layers of additions; the state before and after stands outside them, as embedding and head do.
+static inline iso_graph *layered_graph(void)
+{
+    iso_graph *graph = new_graph();
+    iso_graph_scope(graph, -1, "%s", "");
+    iso_value in = new_f32(graph, ISO_VALUE_INPUT, "in", 8);
+    iso_value w = iso_graph_add_value(graph, ISO_VALUE_WEIGHT, "w", ISO_DTYPE_F32, TEST_SHAPE(8));
+    iso_value x = new_sum(graph, "first", in, in);
+    for (uint32_t layer = 0; layer < 4; layer++) {
+        iso_graph_scope(graph, (int32_t)layer, "%u", layer);
+        iso_value y = new_f32(graph, ISO_VALUE_ACTIVATION, "norm", 8);
+        iso_graph_add_op(graph, iso_op_rms_norm, &(iso_rms_norm){.eps = 1e-6f}, (iso_value[]){x, w, y});
+        x = new_sum(graph, "sum", x, y);
+    }
+    iso_graph_scope(graph, 4, "%s", "");
+    x = new_sum(graph, "last", x, in);
+    iso_graph_mark_output(graph, x);
+    assert_ok(iso_graph_finish(graph));
+    return graph;
+}
+
+// ---- plans ----
+
+static inline iso_plan *make_plan(const iso_graph *graph, const iso_plan_options *options)
+{
+    iso_plan *plan = NULL;
+    assert_ok(iso_plan_create(graph, options, &plan));
+    return plan;
+}
+
+static inline iso_value find(const iso_plan *plan, const char *name)
+{
+    iso_value value = iso_graph_find(iso_plan_graph(plan), name);
+    if (value == ISO_NO_VALUE)
+        fail_msg("the plan has no value %s", name);
+    return value;
+}
+
+static inline const iso_value_info *info_of(const iso_plan *plan, const char *name)
+{
+    return iso_graph_value_info(iso_plan_graph(plan), find(plan, name));
+}
+
+// "x>x@1:1 …": source, target and segment of each transfer.
+static inline void assert_transfers(const iso_plan *plan, const char *want)
+{
+    iso_text text = {0};
+    for (size_t t = 0; t < plan->transfer_count; t++)
+        assert_ok(iso_text_append(
+            &text, "%s%s>%s:%u", t ? " " : "", plan->graph->values[plan->transfers[t].source].name,
+            plan->graph->values[plan->transfers[t].target].name, plan->transfers[t].segment));
+    assert_string_equal(iso_text_get(&text), want);
+    iso_text_deinit(&text);
 }
 
 // ---- random graphs ----

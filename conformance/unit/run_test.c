@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // run, logits, compare and bench from outside: the built-in model's answers, placements over several drivers,
-// files against what the library gives directly, verdicts and exit codes, and bad input. What compare
-// measures is tested on made-up captures, its source being part of this program.
+// files against what the library gives directly, verdicts and exit codes, and bad input.
 #include "conformance/unit/program.h"
 
 #include <math.h>
@@ -10,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "isomer/generate.h"
-#include "tools/isomer/compare_measure.c"
 
 #define V2_LITE     ISOMER_SOURCE_DIR "/conformance/golden/models/v2-lite"
 #define V3_BF16     ISOMER_SOURCE_DIR "/conformance/golden/models/v3-bf16"
@@ -426,15 +424,56 @@ static void ids_files_are_read(void **state)
     }
 }
 
+// "1,3,4,5,…": `count` ids.
+static void write_ids(uint32_t count, char *out, size_t out_bytes)
+{
+    int at = snprintf(out, out_bytes, "1");
+    for (uint32_t i = 1; i < count; i++)
+        at += snprintf(out + at, out_bytes - (size_t)at, ",%u", 2 + i);
+}
+
+// Prompts of 100 and of 70 tokens, both longer than a step: what the first 70 give is the same, in every
+// tensor.
+static void rows_depend_on_nothing_that_follows(void **state)
+{
+    (void)state;
+    char long_ids[1024], short_ids[1024], short_path[PATH_MAX];
+    iso_checkpoint *a, *b;
+    iso_checkpoint_summary summary;
+    write_ids(100, long_ids, sizeof long_ids);
+    write_ids(70, short_ids, sizeof short_ids);
+    snprintf(short_path, sizeof short_path, "%s/short.safetensors", folder.path);
+    run_result result = expect_success(
+        RUN("logits", V3_BF16, "--ids", long_ids, "--hidden", "--routing", "--out", logits_file()));
+    release(&result);
+    result = expect_success(
+        RUN("logits", V3_BF16, "--ids", short_ids, "--hidden", "--routing", "--out", short_path));
+    release(&result);
+    CHECK(iso_checkpoint_open(logits_file(), NULL, &a));
+    CHECK(iso_checkpoint_open(short_path, NULL, &b));
+    iso_checkpoint_summarize(b, &summary);
+    assert_int_equal(summary.tensor_count, 1 + 4 + 2 * 2); // logits, hidden.0 … 3, two layers with experts
+    for (uint32_t i = 0; i < summary.tensor_count; i++) {
+        iso_tensor_view x, y;
+        CHECK(iso_checkpoint_tensor_at(b, i, &y));
+        CHECK(iso_checkpoint_find(a, y.name, &x));
+        assert_int_equal(y.dims[0], 70);
+        if (memcmp(x.data, y.data, y.bytes) != 0)
+            printf("%s differs\n", y.name);
+        assert_memory_equal(x.data, y.data, y.bytes);
+    }
+    iso_checkpoint_close(a);
+    iso_checkpoint_close(b);
+}
+
 // A prompt longer than a step, and the routing of a run forced upon the next: the same logits, bit for bit.
 // Other experts give others.
 static void routing_can_be_forced(void **state)
 {
     (void)state;
-    char ids[1024] = "1", first[PATH_MAX], second[PATH_MAX];
+    char ids[1024], first[PATH_MAX], second[PATH_MAX];
     iso_checkpoint *a, *b;
-    for (int i = 0; i < 99; i++)
-        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), ",%d", 3 + i);
+    write_ids(100, ids, sizeof ids);
     snprintf(first, sizeof first, "%s/first.safetensors", folder.path);
     snprintf(second, sizeof second, "%s/second.safetensors", folder.path);
     run_result result = expect_success(RUN("logits", V3_BF16, "--ids", ids, "--routing", "--out", first));
@@ -502,9 +541,8 @@ static void full_disk_leaves_nothing(void **state)
     }
     snprintf(path, sizeof path, "%s/x.st", disk);
     // 100 rows of 448 logits are 175 KiB.
-    char ids[512] = "1";
-    for (int i = 0; i < 99; i++)
-        strcat(ids, ",2");
+    char ids[1024];
+    write_ids(100, ids, sizeof ids);
     run_result result = RUN("logits", "tiny-r1", "--ids", ids, "--out", path);
     int left = 0;
     DIR *directory = opendir(disk);
@@ -582,144 +620,6 @@ static void not_a_number_disagrees(void **state)
     release(&result);
 }
 
-// ---- what compare measures ----
-
-#define ROWS   3
-#define VOCAB  4
-#define WIDTH  2
-#define LAYERS 2
-#define K      2
-
-typedef struct made_up {
-    float logits[ROWS * VOCAB], hidden[LAYERS * ROWS * WIDTH], weights[ROWS * K];
-    int32_t picked[ROWS], experts[ROWS * K];
-    cli_capture capture;
-} made_up;
-
-// Logits of RMS 1 whose best is id 0, by a margin of 2.
-static void make_up(made_up *m)
-{
-    *m = (made_up){.capture = {.count = ROWS,
-                               .vocab = VOCAB,
-                               .width = WIDTH,
-                               .hidden_count = LAYERS,
-                               .choices = K,
-                               .routed_count = 1,
-                               .routed_layers = {1}}};
-    for (int i = 0; i < ROWS * VOCAB; i++)
-        m->logits[i] = i % VOCAB == 0 ? 1 : -1;
-    for (int i = 0; i < LAYERS * ROWS * WIDTH; i++)
-        m->hidden[i] = 10;
-    for (int i = 0; i < ROWS * K; i++) {
-        m->experts[i] = i % K ? 5 : 1;
-        m->weights[i] = 0.5f;
-    }
-    m->capture.logits = m->logits;
-    m->capture.hidden = m->hidden;
-    m->capture.picked = m->picked;
-    m->capture.experts = m->experts;
-    m->capture.expert_weights = m->weights;
-}
-
-static compare_result measured(const made_up *reference, const made_up *device)
-{
-    compare_result result = {.repeats = true};
-    compare_measure(&reference->capture, &device->capture, &result);
-    return result;
-}
-
-static void differences_are_found_where_they_are(void **state)
-{
-    (void)state;
-    made_up a, b;
-    make_up(&a);
-    make_up(&b);
-    compare_result same = measured(&a, &b);
-    assert_true(same.worst == 0 && same.rms == 0 && compare_verdict(&same, &exact_limits));
-    b.logits[2 * VOCAB + 3] += 0.25f;
-    b.hidden[1 * ROWS * WIDTH + 1 * WIDTH] -= 5;
-    compare_result result = measured(&a, &b);
-    assert_true(fabs(result.worst - 0.25) < 1e-9);
-    assert_int_equal(result.worst_token, 2);
-    assert_int_equal(result.worst_id, 3);
-    assert_true(result.layers[0].worst == 0);
-    assert_true(fabs(result.layers[1].worst - 0.5) < 1e-9);
-    assert_int_equal(result.layers[1].token, 1);
-    assert_false(compare_verdict(&result, &exact_limits));
-    assert_true(compare_verdict(&result, &coarse_limits));
-}
-
-static void numbers_that_are_none_never_agree(void **state)
-{
-    (void)state;
-    made_up a, b;
-    make_up(&a);
-    make_up(&b);
-    b.logits[1] = NAN;
-    compare_result result = measured(&a, &b);
-    assert_false(compare_verdict(&result, &coarse_limits));
-    a.logits[1] = NAN;
-    result = measured(&a, &b);
-    assert_false(compare_verdict(&result, &coarse_limits));
-}
-
-static void tokens_tip_over_only_at_small_margins(void **state)
-{
-    (void)state;
-    made_up a, b;
-    make_up(&a);
-    make_up(&b);
-    // The logits are the same, the greedy pick is not: wrong, whatever the limits.
-    b.picked[1] = 2;
-    compare_result result = measured(&a, &b);
-    assert_int_equal(result.token_differences, 1);
-    assert_int_equal(result.unexplained_tokens, 1);
-    assert_int_equal(result.tokens[0].token, 1);
-    assert_int_equal(result.tokens[0].device_id, 2);
-    assert_false(compare_verdict(&result, &coarse_limits));
-    // 5e-5 apart, and 4e-5 off: it may tip over.
-    a.logits[VOCAB + 2] = 1 - 5e-5f;
-    b.logits[VOCAB + 2] = 1 - 1e-5f;
-    result = measured(&a, &b);
-    assert_int_equal(result.token_differences, 1);
-    assert_int_equal(result.unexplained_tokens, 0);
-    assert_true(compare_verdict(&result, &exact_limits));
-}
-
-static void experts_that_differ_are_named(void **state)
-{
-    (void)state;
-    made_up a, b;
-    make_up(&a);
-    make_up(&b);
-    b.experts[1 * K] = 5;
-    b.experts[1 * K + 1] = 7;
-    b.weights[1 * K + 1] = 0.25f;
-    compare_result result = measured(&a, &b);
-    assert_int_equal(result.route_differences, 1);
-    assert_int_equal(result.routes[0].layer, 1);
-    assert_int_equal(result.routes[0].token, 1);
-    assert_int_equal(result.routes[0].reference_expert, 1);
-    assert_int_equal(result.routes[0].device_expert, 7);
-    assert_true(result.routes[0].device_weight == 0.25f);
-    assert_false(compare_verdict(&result, &exact_limits));
-    assert_true(compare_verdict(&result, &coarse_limits));
-}
-
-static void another_second_run_disagrees(void **state)
-{
-    (void)state;
-    made_up a, b;
-    make_up(&a);
-    make_up(&b);
-    assert_true(compare_same_bits(&a.capture, &b.capture));
-    b.hidden[3] = nextafterf(b.hidden[3], 20);
-    assert_false(compare_same_bits(&a.capture, &b.capture));
-    compare_result result = measured(&a, &a);
-    result.repeats = false;
-    assert_false(compare_verdict(&result, &coarse_limits));
-}
-
 // ---- bench ----
 
 static void bench_gives_numbers(void **state)
@@ -762,6 +662,7 @@ int main(void)
         TEST(logits_file_is_what_the_library_gives),
         TEST(mtp_follows_the_greedy_choice),
         TEST(ids_files_are_read),
+        TEST(rows_depend_on_nothing_that_follows),
         TEST(routing_can_be_forced),
         TEST(bad_ids_are_refused),
         TEST(unwritable_output_leaves_nothing),
@@ -769,11 +670,6 @@ int main(void)
         TEST(devices_agree),
         TEST(drivers_agree),
         TEST(not_a_number_disagrees),
-        TEST(differences_are_found_where_they_are),
-        TEST(numbers_that_are_none_never_agree),
-        TEST(tokens_tip_over_only_at_small_margins),
-        TEST(experts_that_differ_are_named),
-        TEST(another_second_run_disagrees),
         TEST(bench_gives_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

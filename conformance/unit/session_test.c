@@ -7,7 +7,6 @@
 #include "conformance/support/fleet.h"
 #include "conformance/unit/plan_fixture.h"
 #include "kernels/kv_write/op.h"
-#include "kernels/rms_norm/op.h"
 #include "runtime/device/device_internal.h"
 #include "runtime/session/session_internal.h"
 
@@ -51,13 +50,6 @@ static iso_session *make_session(const iso_plan *plan)
     iso_session_options options = {.poison = true, .weights = {&ones, give_ones}};
     assert_ok(iso_session_create(plan, &options, &session));
     return session;
-}
-
-static iso_plan *make_plan(const iso_graph *graph, const iso_plan_options *options)
-{
-    iso_plan *plan = NULL;
-    assert_ok(iso_plan_create(graph, options, &plan));
-    return plan;
 }
 
 // ---- replay ----

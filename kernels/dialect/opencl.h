@@ -20,7 +20,8 @@ typedef int i32;
 #define GROUP_ID ((uint)get_group_id(0))
 #define GROUP_ID_Y ((uint)get_group_id(1))
 #define GROUP_ID_Z ((uint)get_group_id(2))
-#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+// Global memory too: an op in place writes where another thread of its group has read.
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define AS_FLOAT(u) as_float(u)
 #define AS_UINT(f) as_uint(f)
 #define TO_FLOAT(u) ((float)(u))

@@ -8,7 +8,8 @@ bool iso_gather_portable_supports(const iso_kernel *kernel, const void *params, 
                                   char reason[ISO_REASON_BYTES])
 {
     const iso_gather *p = params;
-    return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){NULL, &p->table, &p->y}, reason);
+    return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){NULL, &p->table, &p->y}, reason) &&
+           iso_words_addressable(&p->table, "table", reason);
 }
 
 void iso_gather_portable_launch(const iso_kernel *kernel, const void *params, iso_launch *out)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What `bench` measures on one device, and the parts of the command: the memory sweep (bench_memory.c) and printing
-// (bench_print.c).
+// What `bench` measures on one device, and the parts of the command: the memory sweep (bench_memory.c) and
+// printing (bench_print.c).
 #ifndef ISOMER_TOOLS_BENCH_H
 #define ISOMER_TOOLS_BENCH_H
 
@@ -31,6 +31,8 @@ typedef struct bench_profile {
     uint64_t ns;     // all kernels together
     bench_kernel kernels[BENCH_SLOWEST];
     uint32_t kernel_count;
+    bool useless; // the driver's time stamps are far from the time that the step took: there are no kernels
+                  // then
 } bench_profile;
 
 typedef struct bench_result {
@@ -51,8 +53,8 @@ typedef struct bench_report {
     uint32_t result_count;
 } bench_report;
 
-// Bytes per second of y = x + x over arrays that no cache holds, on the device, by its own kernel: what it can be had
-// for, not what the data sheet says.
+// Bytes per second of y = x + x over arrays that no cache holds, on the device, by its own kernel: what it
+// can be had for, not what the data sheet says.
 iso_status bench_memory(iso_device *device, double *out_bytes_per_second) ISO_MUST_USE;
 
 void bench_print(const bench_report *report);

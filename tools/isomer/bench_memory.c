@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The memory sweep: a graph of one addition, planned and run like any model, so that every device is measured in the
-// same way and no backend needs a path for it.
+// The memory sweep: a graph of one addition, planned and run like any model, so that every device is measured
+// in the same way and no backend needs a path for it.
 #include "isomer/ops.h"
 #include "isomer/session.h"
 #include "kernels/add/op.h"

@@ -9,7 +9,8 @@
 // The share of the measured memory bandwidth that the weights of the decoded tokens alone make use of.
 static double memory_share(const bench_report *report, const bench_result *result)
 {
-    return result->memory_rate > 0 ? result->decode.median * (double)report->token_bytes / result->memory_rate : 0;
+    return result->memory_rate > 0 ? result->decode.median * (double)report->token_bytes / result->memory_rate
+                                   : 0;
 }
 
 static const char *format_rate(const bench_rate *rate, char out[48])
@@ -34,10 +35,13 @@ static void print_result(const bench_report *report, const bench_result *result)
 
 static void print_profile(const char *device, const char *phase, const bench_profile *profile)
 {
+    if (profile->useless)
+        printf("\n%s, %s: the driver's time stamps say nothing (%.4f ms for a step)\n", device, phase,
+               (double)profile->ns / 1e6);
     if (profile->kernel_count == 0)
         return;
-    printf("\n%s, %s: %.3f ms in kernels in a step of %u tokens, of which\n", device, phase, (double)profile->ns / 1e6,
-           profile->tokens);
+    printf("\n%s, %s: %.3f ms in kernels in a step of %u tokens, of which\n", device, phase,
+           (double)profile->ns / 1e6, profile->tokens);
     for (uint32_t i = 0; i < profile->kernel_count; i++)
         printf("  %8.3f ms  %5.1f %%  %4u calls  %s\n", (double)profile->kernels[i].ns / 1e6,
                profile->ns ? 100.0 * (double)profile->kernels[i].ns / (double)profile->ns : 0.0,
@@ -51,7 +55,8 @@ void bench_print(const bench_report *report)
            "a decoded token reads %s of weights\n\n",
            report->model, report->prompt_tokens, report->new_tokens, report->repeats,
            cli_format_bytes(report->token_bytes, bytes));
-    printf("%-11s%-26s%-26s%-12s  %s\n", "device", "prefill", "decode", "memory sweep", "weights read, of it");
+    printf("%-11s%-26s%-26s%-12s  %s\n", "device", "prefill", "decode", "memory sweep",
+           "weights read, of it");
     for (uint32_t i = 0; i < report->result_count; i++)
         print_result(report, &report->results[i]);
     for (uint32_t i = 0; i < report->result_count; i++) {
@@ -71,6 +76,8 @@ static json_t *rate_json(const bench_rate *rate)
 
 static json_t *profile_json(const bench_profile *profile)
 {
+    if (profile->useless)
+        return json_null();
     json_t *object = json_object(), *kernels = json_array();
     for (uint32_t i = 0; i < profile->kernel_count; i++) {
         json_t *kernel = json_object();

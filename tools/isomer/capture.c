@@ -33,8 +33,9 @@ static iso_status check_ids(const iso_runner *runner, const cli_capture_input *i
     int64_t vocab = iso_runner_config(runner)->vocab_size;
     for (uint32_t i = 0; i < input->count; i++)
         if (input->ids[i] < 0 || input->ids[i] >= vocab)
-            return iso_fail(ISO_NOT_FOUND, "token %u has id %d; the model has ids 0 to %lld (vocab_size of config.json)",
-                            i, input->ids[i], (long long)vocab - 1);
+            return iso_fail(ISO_NOT_FOUND,
+                            "token %u has id %d; the model has ids 0 to %lld (vocab_size of config.json)", i,
+                            input->ids[i], (long long)vocab - 1);
     return ISO_OK;
 }
 
@@ -45,7 +46,8 @@ static iso_status allocate(cli_capture *c)
     ISO_TRY(ISO_NEW(NULL, n, &c->picked));
     ISO_TRY(iso_alloc_array(NULL, n * c->hidden_count, sizeof(float) * c->width, (void **)&c->hidden));
     ISO_TRY(iso_alloc_array(NULL, n * c->routed_count, sizeof(int32_t) * c->choices, (void **)&c->experts));
-    return iso_alloc_array(NULL, n * c->routed_count, sizeof(float) * c->choices, (void **)&c->expert_weights);
+    return iso_alloc_array(NULL, n * c->routed_count, sizeof(float) * c->choices,
+                           (void **)&c->expert_weights);
 }
 
 // ---- one step ----
@@ -83,7 +85,8 @@ static iso_status keep(run *r, uint32_t first, uint32_t count)
         size_t at = ((size_t)l * c->count + first) * c->choices;
         uint32_t layer = c->routed_layers[l];
         ISO_TRY(iso_runner_read_indices(r->runner, values->experts[layer], count, c->experts + at));
-        ISO_TRY(iso_runner_read_rows(r->runner, values->expert_weights[layer], count, c->expert_weights + at));
+        ISO_TRY(
+            iso_runner_read_rows(r->runner, values->expert_weights[layer], count, c->expert_weights + at));
     }
     return ISO_OK;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// isomer bench: how fast devices read a prompt and generate, one device after the other, beside what their memory gives.
+// isomer bench: how fast devices read a prompt and generate, one device after the other, beside what their
+// memory gives.
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,9 @@
 #define MAX_KERNELS 64
 
 #define MAX_REPEATS 1000
+
+// Kernels take more of a step than this, even where launches cost most of it.
+#define LEAST_KERNEL_SHARE 0.005
 
 typedef struct bench_options {
     const char *model;
@@ -74,8 +78,8 @@ typedef struct bench_state {
     iso_model *model;
     cli_machine machine;
     uint64_t token_bytes;
-    int32_t *ids;                  // [prompt_tokens]
-    double *prefill, *decode;      // [repeats]: tokens per second
+    int32_t *ids;             // [prompt_tokens]
+    double *prefill, *decode; // [repeats]: tokens per second
     bench_result *results;
     uint32_t result_count;
 } bench_state;
@@ -87,8 +91,8 @@ static iso_status count_token_bytes(bench_state *s)
     iso_model_graph *graph;
     cli_needs needs;
     ISO_TRY(iso_model_graph_create(s->model, &(iso_build_options){0}, &graph));
-    iso_status status =
-        cli_needs_of(iso_model_graph_get(graph), iso_model_get_config(s->model), s->machine.activation, 1, &needs);
+    iso_status status = cli_needs_of(iso_model_graph_get(graph), iso_model_get_config(s->model),
+                                     s->machine.activation, 1, &needs);
     iso_model_graph_destroy(graph);
     s->token_bytes = needs.active_weight_bytes;
     return status;
@@ -100,8 +104,10 @@ static iso_status prepare(bench_state *s)
     const iso_model_config *config = iso_model_get_config(s->model);
     uint32_t limit = o->where.context ? o->where.context : config->max_positions;
     if (o->prompt_tokens > limit || o->new_tokens > limit - o->prompt_tokens)
-        return iso_fail(ISO_LIMIT, "bench: a prompt of %u tokens and %u new ones; the context holds %u (the model's limit is %u)",
-                        o->prompt_tokens, o->new_tokens, limit, config->max_positions);
+        return iso_fail(
+            ISO_LIMIT,
+            "bench: a prompt of %u tokens and %u new ones; the context holds %u (the model's limit is %u)",
+            o->prompt_tokens, o->new_tokens, limit, config->max_positions);
     ISO_TRY(ISO_NEW(NULL, o->prompt_tokens, &s->ids));
     ISO_TRY(ISO_NEW(NULL, o->repeats, &s->prefill));
     ISO_TRY(ISO_NEW(NULL, o->repeats, &s->decode));
@@ -183,11 +189,23 @@ static iso_status profile_step(iso_runner *runner, uint32_t tokens, bench_profil
     return status;
 }
 
+// `rate`: tokens per second in steps of this size.
+static void drop_useless(bench_profile *profile, double rate)
+{
+    double step_ns = rate > 0 ? profile->tokens * 1e9 / rate : 0;
+    profile->useless = (double)profile->ns < LEAST_KERNEL_SHARE * step_ns;
+    if (profile->useless)
+        profile->kernel_count = 0;
+}
+
 static iso_status profile(const bench_state *s, iso_runner *runner, bench_result *result)
 {
     uint32_t chunk = iso_runner_chunk_tokens(runner), rest = s->options->prompt_tokens % chunk;
     ISO_TRY(profile_step(runner, rest ? rest : chunk, &result->prefill_profile));
-    return profile_step(runner, 1, &result->decode_profile);
+    ISO_TRY(profile_step(runner, 1, &result->decode_profile));
+    drop_useless(&result->prefill_profile, result->prefill.median);
+    drop_useless(&result->decode_profile, result->decode.median);
+    return ISO_OK;
 }
 
 static iso_status measure(const bench_state *s, iso_runner *runner, bench_result *result)
@@ -296,9 +314,12 @@ done:
 
 const cli_command cli_command_bench = {
     .synopsis = "MODEL [--devices A,B,...] [-p N] [-n N] [-r N] [options]",
-    .about = "Tokens per second of prefill (the prompt, in chunks) and of decode (one token a step, read back each time).\n"
-             "The memory sweep is y = x + x over 64 MiB arrays by the device's own kernel. Decoding is limited by memory\n"
-             "where the weights that a token reads are a good part of it, and by kernels and launches where they are not.",
+    .about = "Tokens per second of prefill (the prompt, in chunks) and of decode (one token a step, read "
+             "back each time).\n"
+             "The memory sweep is y = x + x over 64 MiB arrays by the device's own kernel. Decoding is "
+             "limited by memory\n"
+             "where the weights that a token reads are a good part of it, and by kernels and launches where "
+             "they are not.",
     .examples = "  isomer bench tiny-r1\n"
                 "  isomer bench tiny-r1 --devices cpu,opencl:pocl -p 128 -n 64 -r 5\n"
                 "  isomer bench tiny-r1 --devices vulkan:0 --profile\n",

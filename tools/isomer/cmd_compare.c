@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// isomer compare: one device generates, all others are forced to take the same tokens, and what each computed on the
-// way is measured against the first. Devices take turns: one model in memory at a time.
+// isomer compare: one device generates, all others are forced to take the same tokens, and what each computed
+// on the way is measured against the first. Devices take turns: one model in memory at a time.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,13 +101,15 @@ static iso_status read_prompt(compare_state *s)
     }
     for (size_t i = 0; i < s->ids.count; i++)
         if ((uint32_t)s->ids.ids[i] >= config->vocab_size)
-            return iso_fail(ISO_NOT_FOUND, "token %zu has id %d; the model has ids 0 to %u (vocab_size of config.json)", i,
+            return iso_fail(ISO_NOT_FOUND,
+                            "token %zu has id %d; the model has ids 0 to %u (vocab_size of config.json)", i,
                             s->ids.ids[i], config->vocab_size - 1);
     if (s->ids.count == 0)
         return iso_fail(ISO_INVALID_ARGUMENT, "compare: the prompt is empty; give at least one token");
     if (s->ids.count > context)
-        return iso_fail(ISO_LIMIT, "the prompt has %zu tokens; the context holds %u (the model's limit is %u)", s->ids.count,
-                        context, config->max_positions);
+        return iso_fail(ISO_LIMIT,
+                        "the prompt has %zu tokens; the context holds %u (the model's limit is %u)",
+                        s->ids.count, context, config->max_positions);
     s->prompt_count = (uint32_t)s->ids.count;
     return ISO_OK;
 }
@@ -145,8 +147,9 @@ static iso_status generate(compare_state *s, iso_runner *runner)
     iso_status status = continue_prompt(s, runner, sequence);
     iso_runner_close_sequence(runner, sequence);
     if (status == ISO_OK && s->tokenizer)
-        status = iso_tokenizer_decode(s->tokenizer, s->ids.ids + s->prompt_count, s->ids.count - s->prompt_count,
-                                      &(iso_decode_options){.skip_special = true}, &s->answer, &answer_bytes);
+        status =
+            iso_tokenizer_decode(s->tokenizer, s->ids.ids + s->prompt_count, s->ids.count - s->prompt_count,
+                                 &(iso_decode_options){.skip_special = true}, &s->answer, &answer_bytes);
     return status;
 }
 
@@ -166,7 +169,8 @@ static iso_status capture(const compare_state *s, iso_runner *runner, const char
     return status;
 }
 
-// The first run is what is measured; the second, with everything warm, gives the speed, and has to give the same bits.
+// The first run is what is measured; the second, with everything warm, gives the speed, and has to give the
+// same bits.
 static iso_status measure(compare_state *s, iso_runner *runner, compare_result *result)
 {
     cli_capture first = {0}, second = {0};
@@ -174,7 +178,8 @@ static iso_status measure(compare_state *s, iso_runner *runner, compare_result *
     iso_status status = ISO_OK;
     ISO_TRY_GOTO(capture(s, runner, result->device, &first), done);
     ISO_TRY_GOTO(capture(s, runner, result->device, &second), done);
-    compare_measure(result->is_reference ? &first : &s->reference, result->is_reference ? &second : &first, result);
+    compare_measure(result->is_reference ? &first : &s->reference, result->is_reference ? &second : &first,
+                    result);
     result->repeats = compare_same_bits(&first, &second);
     result->prefill_rate = cli_rate(s->prompt_count, second.prefill_ns);
     result->decode_rate = cli_rate(decoded, second.decode_ns);
@@ -203,7 +208,8 @@ static iso_status run_device(compare_state *s, compare_result *result)
     options.progress = cli_progress_update;
     options.progress_context = &progress;
     cli_progress_begin(&progress, result->device);
-    ISO_TRY_GOTO(iso_device_open(s->machine.registry, result->device, &s->machine.open_options, &device), done);
+    ISO_TRY_GOTO(iso_device_open(s->machine.registry, result->device, &s->machine.open_options, &device),
+                 done);
     ISO_TRY_GOTO(iso_runner_create(s->model, &options, &runner), done);
     cli_progress_end(&progress);
     if (result->is_reference)
@@ -232,7 +238,8 @@ static iso_status run_all(compare_state *s)
     ISO_TRY(cli_machine_open_empty(&s->options->where, false, &s->machine));
     ISO_TRY(cli_device_list_read(s->machine.registry, s->options->reference, &reference));
     if (reference.count != 1)
-        return iso_fail(ISO_INVALID_ARGUMENT, "compare: --reference is \"%.64s\"; needed: one device", s->options->reference);
+        return iso_fail(ISO_INVALID_ARGUMENT, "compare: --reference is \"%.64s\"; needed: one device",
+                        s->options->reference);
     ISO_TRY(cli_device_list_read(s->machine.registry, s->options->devices, &others));
     ISO_TRY(ISO_NEW(NULL, others.count + 1, &s->results));
     compare_result *first = add_result(s, reference.indices[0]);
@@ -289,14 +296,18 @@ done:
 
 const cli_command cli_command_compare = {
     .synopsis = "MODEL [--devices A,B,...] [--reference R] [--prompt S] [--max-tokens N] [options]",
-    .about = "The reference generates greedily; every device then gets these same tokens, and all rows' logits, the residual\n"
-             "stream after each layer and the routing are measured against the reference's. Each device runs twice.\n"
+    .about = "The reference generates greedily; every device then gets these same tokens, and all rows' "
+             "logits, the residual\n"
+             "stream after each layer and the routing are measured against the reference's. Each device runs "
+             "twice.\n"
              "\n"
              "A device agrees if its second run gives the same bits, and\n"
              "  f32         |logit difference| <= 1e-4 of the logits' RMS everywhere, and the same experts;\n"
-             "  bf16, w8a8  the RMS of the logit differences <= 0.25 of the logits' RMS, and, where all experts are the\n"
+             "  bf16, w8a8  the RMS of the logit differences <= 0.25 of the logits' RMS, and, where all "
+             "experts are the\n"
              "              same, no logit off by more than 0.5;\n"
-             "and another greedy token is picked only where the reference's two logits are less than 4 times the worst\n"
+             "and another greedy token is picked only where the reference's two logits are less than 4 times "
+             "the worst\n"
              "difference apart.",
     .examples = "  isomer compare tiny-r1\n"
                 "  isomer compare tiny-r1 --devices opencl:pocl,vulkan:llvmpipe --prompt '12 + 30'\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// isomer logits: what a model computes for given tokens, every row of it, as a safetensors file. The file appears whole
-// or not at all.
+// isomer logits: what a model computes for given tokens, every row of it, as a safetensors file. The file
+// appears whole or not at all.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +68,10 @@ static const cli_option options_table[] = {
      .kind = CLI_TEXT,
      .offset = offsetof(logits_options, out),
      .required = true},
-    {.name = "json", .help = "print what was written as JSON", .kind = CLI_FLAG, .offset = offsetof(logits_options, json)},
+    {.name = "json",
+     .help = "print what was written as JSON",
+     .kind = CLI_FLAG,
+     .offset = offsetof(logits_options, json)},
 };
 
 typedef struct logits_state {
@@ -87,8 +90,8 @@ typedef struct logits_state {
 
 // ---- experts from a file ----
 
-static iso_status check_choice(const int32_t *row, uint32_t chosen, const iso_model_config *config, const char *where,
-                               size_t token)
+static iso_status check_choice(const int32_t *row, uint32_t chosen, const iso_model_config *config,
+                               const char *where, size_t token)
 {
     int32_t expert = row[chosen];
     if (expert < 0 || (uint32_t)expert >= config->routed_expert_count)
@@ -96,21 +99,24 @@ static iso_status check_choice(const int32_t *row, uint32_t chosen, const iso_mo
                         config->routed_expert_count - 1);
     for (uint32_t i = 0; i < chosen; i++)
         if (row[i] == expert)
-            return iso_fail(ISO_CORRUPT, "%s: token %zu has expert %d twice; needed: %u different ones", where, token,
-                            expert, config->experts_per_token);
+            return iso_fail(ISO_CORRUPT, "%s: token %zu has expert %d twice; needed: %u different ones",
+                            where, token, expert, config->experts_per_token);
     return ISO_OK;
 }
 
 // The experts of the `index`-th of `routed_count` layers.
-static iso_status take_layer(logits_state *s, const iso_tensor_view *view, uint32_t index, uint32_t routed_count)
+static iso_status take_layer(logits_state *s, const iso_tensor_view *view, uint32_t index,
+                             uint32_t routed_count)
 {
     const iso_model_config *config = iso_model_get_config(s->model);
     uint32_t k = config->experts_per_token;
     char where[256];
     snprintf(where, sizeof where, "%.200s: %.40s", s->options->force_routing, view->name);
-    if (view->dtype != ISO_DTYPE_I32 || view->rank != 2 || view->dims[0] != s->ids.count || view->dims[1] != k)
-        return iso_fail(ISO_CORRUPT, "%s is %s with %u dimensions [%" PRIu64 ", %" PRIu64 "]; needed: I32 [%zu, %u]", where,
-                        view->dtype_name, view->rank, view->dims[0], view->dims[1], s->ids.count, k);
+    if (view->dtype != ISO_DTYPE_I32 || view->rank != 2 || view->dims[0] != s->ids.count ||
+        view->dims[1] != k)
+        return iso_fail(ISO_CORRUPT,
+                        "%s is %s with %u dimensions [%" PRIu64 ", %" PRIu64 "]; needed: I32 [%zu, %u]",
+                        where, view->dtype_name, view->rank, view->dims[0], view->dims[1], s->ids.count, k);
     for (size_t t = 0; t < s->ids.count; t++) {
         int32_t *row = s->forced + (t * routed_count + index) * k;
         memcpy(row, (const char *)view->data + t * k * sizeof *row, k * sizeof *row);
@@ -129,7 +135,8 @@ static iso_status read_forced(logits_state *s)
         if (iso_config_layer_is_moe(config, layer))
             layers[count++] = layer;
     if (count == 0)
-        return iso_fail(ISO_UNSUPPORTED, "--force-routing: a %s model chooses no experts", config->model_type);
+        return iso_fail(ISO_UNSUPPORTED, "--force-routing: a %s model chooses no experts",
+                        config->model_type);
     ISO_TRY(iso_alloc_array(NULL, s->ids.count * count, config->experts_per_token * sizeof(int32_t),
                             (void **)&s->forced));
     ISO_TRY(iso_checkpoint_open(s->options->force_routing, NULL, &file));
@@ -156,12 +163,13 @@ static iso_status read_input(logits_state *s)
     ISO_TRY(cli_ids_read(o->ids, o->ids_file, &s->ids));
     for (size_t i = 0; i < s->ids.count; i++)
         if ((uint32_t)s->ids.ids[i] >= config->vocab_size)
-            return iso_fail(ISO_NOT_FOUND, "token %zu has id %d; the model has ids 0 to %u (vocab_size of config.json)", i,
+            return iso_fail(ISO_NOT_FOUND,
+                            "token %zu has id %d; the model has ids 0 to %u (vocab_size of config.json)", i,
                             s->ids.ids[i], config->vocab_size - 1);
     uint32_t limit = o->where.context ? o->where.context : config->max_positions;
     if (s->ids.count > limit)
-        return iso_fail(ISO_LIMIT, "%zu tokens are given; the context holds %u (the model's limit is %u)", s->ids.count,
-                        limit, config->max_positions);
+        return iso_fail(ISO_LIMIT, "%zu tokens are given; the context holds %u (the model's limit is %u)",
+                        s->ids.count, limit, config->max_positions);
     return o->force_routing ? read_forced(s) : ISO_OK;
 }
 
@@ -169,7 +177,8 @@ static iso_status compute(logits_state *s)
 {
     const logits_options *o = s->options;
     cli_progress progress = {0};
-    ISO_TRY(cli_machine_open(&o->where, iso_model_get_config(s->model), o->where.fallback != NULL, &s->machine));
+    ISO_TRY(
+        cli_machine_open(&o->where, iso_model_get_config(s->model), o->where.fallback != NULL, &s->machine));
     iso_runner_options options = cli_runner_options(&s->machine);
     options.build = s->build;
     options.all_rows = true;
@@ -300,11 +309,15 @@ done:
 
 const cli_command cli_command_logits = {
     .synopsis = "MODEL --ids 1,2,3 | --ids-file F [--device D | --place P] [options] --out F.safetensors",
-    .about = "Runs the given tokens and writes, for each of them, the logits of the next one: logits [tokens, vocab] f32.\n"
-             "On request also hidden.<l> [tokens, hidden] f32, experts.<layer> [tokens, k] i32 in ascending order,\n"
-             "expert_weights.<layer> [tokens, k] f32 and mtp_logits [tokens, vocab] f32. All of it is held in memory.",
+    .about = "Runs the given tokens and writes, for each of them, the logits of the next one: logits "
+             "[tokens, vocab] f32.\n"
+             "On request also hidden.<l> [tokens, hidden] f32, experts.<layer> [tokens, k] i32 in ascending "
+             "order,\n"
+             "expert_weights.<layer> [tokens, k] f32 and mtp_logits [tokens, vocab] f32. All of it is held "
+             "in memory.",
     .examples = "  isomer logits tiny-r1 --ids 0,2,17,44 --out logits.safetensors\n"
-                "  isomer logits tiny-r1 --ids 0,2,17,44 --device opencl:0 --hidden --routing --mtp --out all.safetensors\n"
+                "  isomer logits tiny-r1 --ids 0,2,17,44 --device opencl:0 --hidden --routing --mtp --out "
+                "all.safetensors\n"
                 "  isomer tokenize DeepSeek-R1 --file prompt.txt --json |\n"
                 "    isomer logits DeepSeek-R1 --ids-file - --out logits.safetensors\n",
     CLI_OPTIONS(options_table),

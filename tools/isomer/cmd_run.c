@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// isomer run: a prompt in, text out as it comes. With --chat the prompt is one user turn and only the answer goes to
-// standard output: the thinking is shown to a person who looks on, on standard error, and to nobody else.
+// isomer run: a prompt in, text out as it comes. With --chat the prompt is one user turn and only the answer
+// goes to standard output: the thinking is shown to a person who looks on, on standard error, and to nobody
+// else.
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,14 +96,24 @@ typedef struct run_state {
     cli_machine machine;
     iso_runner *runner;
     bool show_thinking;
-    bool thought;    // thinking was shown, and the line is still open
-    bool answered;   // something else than blanks was generated outside the thinking
+    bool thought;              // thinking was shown, and the line is still open
+    bool answered;             // something else than blanks was generated outside the thinking
     iso_text answer, thinking; // what --json prints
     int32_t *ids;              // [generated], --json only
     iso_generate_result result;
 } run_state;
 
 // ---- the prompt ----
+
+static iso_status check_input(const char *text, size_t bytes)
+{
+    if (bytes == 0)
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "run: standard input is empty; give --prompt, or pipe a prompt in");
+    if (strlen(text) != bytes)
+        return iso_fail(ISO_CORRUPT, "standard input holds a zero byte; a prompt is text");
+    return ISO_OK;
+}
 
 static iso_status encode_prompt(run_state *s)
 {
@@ -117,10 +128,7 @@ static iso_status encode_prompt(run_state *s)
         if (input.length && input.data[input.length - 1] == '\n')
             input.data[--input.length] = '\0';
         prompt = iso_text_get(&input);
-        if (strlen(prompt) != input.length) {
-            status = iso_fail(ISO_CORRUPT, "standard input holds a zero byte; a prompt is text");
-            goto done;
-        }
+        ISO_TRY_GOTO(check_input(prompt, input.length), done);
     }
     status = iso_prompt_encode(s->tokenizer, prompt, o->chat, NULL, &s->prompt);
 done:
@@ -136,9 +144,11 @@ static iso_status check_prompt(const run_state *s)
     if (s->prompt.count == 0)
         return iso_fail(ISO_INVALID_ARGUMENT, "run: the prompt is empty; give at least one token");
     if (s->prompt.count > context)
-        return iso_fail(ISO_LIMIT, "the prompt has %zu tokens; the context holds %u; shorten it%s (the model's limit is %u)",
-                        s->prompt.count, context, context < config->max_positions ? " or raise --context" : "",
-                        config->max_positions);
+        return iso_fail(
+            ISO_LIMIT,
+            "the prompt has %zu tokens; the context holds %u; shorten it%s (the model's limit is %u)",
+            s->prompt.count, context, context < config->max_positions ? " or raise --context" : "",
+            config->max_positions);
     return ISO_OK;
 }
 
@@ -215,7 +225,15 @@ static iso_status generate(run_state *s)
         ISO_TRY(ISO_NEW(NULL, options.max_tokens, &s->ids));
         options.out_ids = s->ids;
     }
-    ISO_TRY(iso_generate(s->runner, s->tokenizer, &options, &s->result));
+    iso_status status = iso_generate(s->runner, s->tokenizer, &options, &s->result);
+    if (status == ISO_INVALID_ARGUMENT) {
+        // Logits that cannot be sampled: not the user's fault, who would otherwise look for it on the command
+        // line.
+        char text[512];
+        iso_copy_text(text, sizeof text, iso_status_last()->text);
+        status = iso_fail(ISO_CORRUPT, "%s", text);
+    }
+    ISO_TRY(status);
     if (o->json && s->result.stop == ISO_STOP_MAX_TOKENS && s->result.generated_tokens != o->max_tokens)
         s->result.stop = ISO_STOP_CONTEXT;
     return ISO_OK;
@@ -253,11 +271,12 @@ static void print_ending(const run_state *s, bool no_answer)
     if (s->thought)
         fputc('\n', stderr);
     if (no_answer)
-        cli_note("no answer: the model stopped after %u tokens (%s)%s", r->generated_tokens, stop_name(r->stop),
+        cli_note("no answer: the model stopped after %u tokens (%s)%s", r->generated_tokens,
+                 stop_name(r->stop),
                  r->stop == ISO_STOP_END ? "" : "; allow more by --max-tokens or --context");
     if (watched)
-        cli_note("prompt: %u tokens, %.0f a second; generated: %u tokens, %.0f a second; stopped: %s", r->prompt_tokens,
-                 cli_rate(r->prompt_tokens, r->prefill_ns), r->generated_tokens,
+        cli_note("prompt: %u tokens, %.0f a second; generated: %u tokens, %.0f a second; stopped: %s",
+                 r->prompt_tokens, cli_rate(r->prompt_tokens, r->prefill_ns), r->generated_tokens,
                  cli_rate(r->generated_tokens, r->decode_ns), stop_name(r->stop));
 }
 
@@ -287,8 +306,8 @@ static iso_status run(const void *opaque, bool *out_yes)
     ISO_TRY_GOTO(iso_tokenizer_open(iso_model_folder(s.model), NULL, &s.tokenizer), done);
     ISO_TRY_GOTO(encode_prompt(&s), done);
     ISO_TRY_GOTO(check_prompt(&s), done);
-    ISO_TRY_GOTO(cli_machine_open(&options->where, iso_model_get_config(s.model), options->where.fallback != NULL,
-                                  &s.machine),
+    ISO_TRY_GOTO(cli_machine_open(&options->where, iso_model_get_config(s.model),
+                                  options->where.fallback != NULL, &s.machine),
                  done);
     ISO_TRY_GOTO(create_runner(&s), done);
     cli_fallback_count(&s.machine, s.runner, true);
@@ -310,12 +329,14 @@ done:
 
 const cli_command cli_command_run = {
     .synopsis = "MODEL [--device D | --place P] [--prompt S] [--chat] [options]",
-    .about = "Prints what the model says as it comes. With --chat only the answer goes to standard output; the thinking\n"
+    .about = "Prints what the model says as it comes. With --chat only the answer goes to standard output; "
+             "the thinking\n"
              "goes to standard error, if that is a terminal.",
     .examples = "  isomer run tiny-r1 --chat --prompt 'What is 347 + 285?'\n"
                 "  isomer run tiny-r1 --place 'cpu=0-1,vulkan:0=2-' --chat --prompt '12 + 30'\n"
                 "  isomer run DeepSeek-V2-Lite --prompt 'The capital of France is' --max-tokens 20\n"
-                "  echo 'Why is the sky blue?' | isomer run DeepSeek-R1 --chat --temperature 0.6 --top-p 0.95 --seed 1\n",
+                "  echo 'Why is the sky blue?' | isomer run DeepSeek-R1 --chat --temperature 0.6 --top-p "
+                "0.95 --seed 1\n",
     .no_means = "with --chat: the model stopped before it answered",
     CLI_OPTIONS(options_table),
     .options_bytes = sizeof(run_options),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What `compare` finds out about one device, and the parts of the command: measuring two captures against each other
-// (compare_measure.c) and printing (compare_print.c). Differences are over the RMS of what the reference has there.
+// What `compare` finds out about one device, and the parts of the command: measuring two captures against
+// each other (compare_measure.c) and printing (compare_print.c). Differences are over the RMS of what the
+// reference has there.
 #ifndef ISOMER_TOOLS_COMPARE_H
 #define ISOMER_TOOLS_COMPARE_H
 
@@ -18,9 +19,9 @@
 // What devices may differ by and still agree.
 typedef struct compare_limits {
     const char *applies_to;
-    double worst;         // |logit difference| / RMS
+    double worst;          // |logit difference| / RMS
     double worst_rerouted; // the same where a token went to other experts
-    double rms;           // RMS of the logit differences / RMS
+    double rms;            // RMS of the logit differences / RMS
     bool same_experts;
 } compare_limits;
 
@@ -57,7 +58,7 @@ typedef struct compare_result {
     compare_token tokens[COMPARE_KEPT];
     uint32_t route_differences; // pairs of token and layer
     compare_route routes[COMPARE_KEPT];
-    bool repeats; // a second run gave the same bits
+    bool repeats;                     // a second run gave the same bits
     double prefill_rate, decode_rate; // tokens per second of the second run
     bool agrees;
 } compare_result;
@@ -65,8 +66,8 @@ typedef struct compare_result {
 // What was asked, and everything found.
 typedef struct compare_report {
     const char *model;
-    const char *question; // NULL where ids were given
-    const char *answer;   // the reference's text, or NULL
+    const char *question;         // NULL where ids were given
+    const char *answer;           // the reference's text, or NULL
     uint32_t prompt_count, count; // tokens of the prompt, and with what the reference generated
     const compare_limits *limits;
     const compare_result *results; // the reference first

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The measures of `compare`, and its verdict. A value that is not finite is infinitely wrong, in the reference too.
+// The measures of `compare`, and its verdict. A value that is not finite is infinitely wrong, in the
+// reference too.
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -10,9 +11,9 @@
 // A greedy choice may tip over where the logits were this many times the worst difference apart, or less.
 #define TIPPING_MARGIN 4.0
 
-// With f32 an ordinary run is within 2e-5 of exact, so two are within 4e-5 of each other. In bf16 a dense model's run is
-// within 0.08; with experts one may be chosen differently by rounding alone, and single logits then move by more than
-// their RMS while the RMS of all differences stays below 0.16 (conformance/README.md).
+// With f32 an ordinary run is within 2e-5 of exact, so two are within 4e-5 of each other. In bf16 a dense
+// model's run is within 0.08; with experts one may be chosen differently by rounding alone, and single logits
+// then move by more than their RMS while the RMS of all differences stays below 0.16 (conformance/README.md).
 static const compare_limits exact_limits = {
     .applies_to = "f32", .worst = 1e-4, .worst_rerouted = 1e-4, .rms = 1e-4, .same_experts = true};
 static const compare_limits coarse_limits = {
@@ -37,7 +38,8 @@ static double rms_of(const float *values, size_t count)
     return fmax(sqrt(sum / (double)count), DBL_MIN);
 }
 
-static void measure_logits(const cli_capture *reference, const cli_capture *device, double rms, compare_result *out)
+static void measure_logits(const cli_capture *reference, const cli_capture *device, double rms,
+                           compare_result *out)
 {
     size_t count = (size_t)reference->count * reference->vocab, worst_at = 0;
     double worst = 0, squares = 0;
@@ -71,7 +73,8 @@ static void measure_layers(const cli_capture *reference, const cli_capture *devi
     }
 }
 
-static void measure_tokens(const cli_capture *reference, const cli_capture *device, double rms, compare_result *out)
+static void measure_tokens(const cli_capture *reference, const cli_capture *device, double rms,
+                           compare_result *out)
 {
     for (uint32_t t = 0; t < reference->count; t++) {
         int32_t a = reference->picked[t], b = device->picked[t];
@@ -110,9 +113,9 @@ static void measure_routing(const cli_capture *reference, const cli_capture *dev
                 continue;
             if (out->route_differences < COMPARE_KEPT) {
                 uint32_t i = first_missing(a, b, k), j = first_missing(b, a, k);
-                out->routes[out->route_differences] =
-                    (compare_route){reference->routed_layers[l],           t, a[i], b[j],
-                                    reference->expert_weights[at + i], device->expert_weights[at + j]};
+                out->routes[out->route_differences] = (compare_route){
+                    reference->routed_layers[l],   t, a[i], b[j], reference->expert_weights[at + i],
+                    device->expert_weights[at + j]};
             }
             out->route_differences++;
         }
@@ -140,6 +143,7 @@ bool compare_same_bits(const cli_capture *a, const cli_capture *b)
 bool compare_verdict(const compare_result *result, const compare_limits *limits)
 {
     double worst = result->route_differences ? limits->worst_rerouted : limits->worst;
-    return result->problem[0] == '\0' && result->worst <= worst && result->rms <= limits->rms && result->repeats &&
-           result->unexplained_tokens == 0 && !(limits->same_experts && result->route_differences);
+    return result->problem[0] == '\0' && result->worst <= worst && result->rms <= limits->rms &&
+           result->repeats && result->unexplained_tokens == 0 &&
+           !(limits->same_experts && result->route_differences);
 }

@@ -25,9 +25,11 @@ static iso_status add_named(const iso_registry *registry, const char *name, cli_
     ISO_TRY(iso_registry_find(registry, name, &index));
     const iso_device_info *info = iso_registry_device_info(registry, index);
     if (!info->available)
-        return iso_fail(ISO_UNAVAILABLE, "device \"%s\" (%s) cannot be used: %s", name, info->name, info->reason);
+        return iso_fail(ISO_UNAVAILABLE, "device \"%s\" (%s) cannot be used: %s", name, info->name,
+                        info->reason);
     if (!cli_device_runs_kernels(info))
-        return iso_fail(ISO_UNAVAILABLE, "device \"%s\" (%s) runs no kernels; isomer devices lists those that do", name,
+        return iso_fail(ISO_UNAVAILABLE,
+                        "device \"%s\" (%s) runs no kernels; isomer devices lists those that do", name,
                         info->name);
     return add(list, index);
 }
@@ -44,7 +46,8 @@ iso_status cli_device_list_read(const iso_registry *registry, const char *text, 
         char name[CLI_DEVICE_TEXT_BYTES];
         size_t length = strcspn(at, ",");
         if (length == 0 || length >= sizeof name)
-            return iso_fail(ISO_INVALID_ARGUMENT, "--devices is \"%.64s\"; allowed: device names, commas between", text);
+            return iso_fail(ISO_INVALID_ARGUMENT,
+                            "--devices is \"%.64s\"; allowed: device names, commas between", text);
         snprintf(name, sizeof name, "%.*s", (int)length, at);
         ISO_TRY(add_named(registry, name, out));
     }

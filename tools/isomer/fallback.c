@@ -6,7 +6,8 @@
 #include "tools/isomer/cli.h"
 #include "tools/isomer/output.h"
 
-// As the plan's place pass has it: layers before the first range go with it, layers beyond the last with that.
+// As the plan's place pass has it: layers before the first range go with it, layers beyond the last with
+// that.
 static uint32_t device_of_layer(const cli_machine *machine, int32_t layer)
 {
     for (uint32_t i = 0; i < machine->range_count; i++)
@@ -25,6 +26,24 @@ static const char *op_name(const iso_graph *graph, const iso_node *node)
     return iso_graph_ops(graph)->ops[node->op]->name;
 }
 
+// How many ops of node `first`'s kind fell back from the same device; 0 where an earlier node has counted
+// them.
+static uint32_t count_alike(const cli_machine *machine, const iso_graph *graph, uint32_t first)
+{
+    const iso_node *node = iso_graph_node(graph, first);
+    uint32_t device = device_of_layer(machine, node->layer), alike = 0;
+    for (uint32_t n = 0; n < iso_graph_node_count(graph); n++) {
+        const iso_node *other = iso_graph_node(graph, n);
+        if (!fell_back(machine, other) || other->op != node->op ||
+            device_of_layer(machine, other->layer) != device)
+            continue;
+        if (n < first)
+            return 0;
+        alike++;
+    }
+    return alike;
+}
+
 uint32_t cli_fallback_count(const cli_machine *machine, const iso_runner *runner, bool print)
 {
     const iso_graph *graph = iso_plan_graph(iso_runner_plan(runner));
@@ -34,10 +53,11 @@ uint32_t cli_fallback_count(const cli_machine *machine, const iso_runner *runner
         if (!fell_back(machine, node))
             continue;
         count++;
-        if (print)
-            cli_note("%s has no kernel for %s (layer %d): it falls back to %s",
-                     iso_device_name(machine->devices[device_of_layer(machine, node->layer)]), op_name(graph, node),
-                     node->layer, iso_device_name(machine->devices[node->device]));
+        uint32_t alike = print ? count_alike(machine, graph, n) : 0;
+        if (alike)
+            cli_note("%s has no kernel for %s: %u of them a step fall back to %s",
+                     iso_device_name(machine->devices[device_of_layer(machine, node->layer)]),
+                     op_name(graph, node), alike, iso_device_name(machine->devices[node->device]));
     }
     return count;
 }
@@ -75,7 +95,7 @@ iso_status cli_fallback_print_cost(const cli_machine *machine, iso_runner *runne
     }
     iso_free(NULL, ns);
     if (status == ISO_OK && fallen)
-        cli_note("the ops that fell back took %.3f ms of %.3f ms a token, transfers aside", (double)fallen / 1e6,
-                 (double)all / 1e6);
+        cli_note("the ops that fell back took %.3f ms of %.3f ms a token, transfers aside",
+                 (double)fallen / 1e6, (double)all / 1e6);
     return status;
 }

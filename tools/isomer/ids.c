@@ -19,8 +19,9 @@ static iso_status parse_numbers(const char *text, const char *name, iso_status c
         errno = 0;
         long id = strtol(at, &end, 10);
         if (errno || end != at + length || id < 0 || id > INT32_MAX)
-            return iso_fail(code, "%s holds \"%.*s\"; allowed: token ids, whole numbers from 0, commas between", name,
-                            length < 32 ? (int)length : 32, at);
+            return iso_fail(code,
+                            "%s holds \"%.*s\"; allowed: token ids, whole numbers from 0, commas between",
+                            name, length < 32 ? (int)length : 32, at);
         ISO_TRY(iso_token_list_append(out, (int32_t)id));
         at = end;
     }
@@ -30,7 +31,8 @@ static iso_status parse_numbers(const char *text, const char *name, iso_status c
 static iso_status parse_json(const char *text, size_t bytes, const char *name, iso_token_list *out)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, bytes, 0, &error), *ids = json_is_object(root) ? json_object_get(root, "ids") : root;
+    json_t *root = json_loadb(text, bytes, 0, &error),
+           *ids = json_is_object(root) ? json_object_get(root, "ids") : root;
     iso_status status = ISO_OK;
     if (!root)
         status = iso_fail(ISO_CORRUPT, "%s is no JSON: line %d: %s", name, error.line, error.text);
@@ -39,7 +41,9 @@ static iso_status parse_json(const char *text, size_t bytes, const char *name, i
     for (size_t i = 0; status == ISO_OK && i < json_array_size(ids); i++) {
         json_int_t id = json_integer_value(json_array_get(ids, i));
         if (!json_is_integer(json_array_get(ids, i)) || id < 0 || id > INT32_MAX)
-            status = iso_fail(ISO_CORRUPT, "%s: entry %zu of \"ids\" is no token id; allowed: whole numbers from 0", name, i);
+            status =
+                iso_fail(ISO_CORRUPT,
+                         "%s: entry %zu of \"ids\" is no token id; allowed: whole numbers from 0", name, i);
         else
             status = iso_token_list_append(out, (int32_t)id);
     }

@@ -39,7 +39,7 @@ iso_status cli_machine_add(cli_machine *machine, const char *name, uint32_t *out
     if (machine->device_count == ISO_MAX_PLAN_DEVICES)
         return iso_fail(ISO_LIMIT, "device \"%.64s\" is one too many; allowed: %d at once", name,
                         ISO_MAX_PLAN_DEVICES);
-    if (!cli_device_runs_kernels(wanted) && wanted->available)
+    if (!cli_device_runs_kernels(wanted) && wanted->available && !machine->has_fallback)
         return iso_fail(ISO_UNAVAILABLE,
                         "device \"%.64s\" (%s) runs no kernels; isomer devices lists those that do", name,
                         wanted->name);
@@ -89,6 +89,7 @@ iso_status cli_machine_open(const cli_device_options *options, const iso_model_c
     if (options->place)
         ISO_TRY(cli_place_parse(options->place, config->layer_count, &place));
     init(&wanted, profile, out);
+    out->has_fallback = options->fallback != NULL;
     ISO_TRY(load_named(&wanted, &place, out));
     if (options->place)
         ISO_TRY(open_place(out, &place));

@@ -71,6 +71,7 @@ typedef struct cli_machine {
     uint32_t device_count;
     iso_layer_range ranges[CLI_MAX_RANGES];
     uint32_t range_count;     // 0: everything on devices[0]
+    bool has_fallback;        // then a device that runs no kernels may be named
     uint32_t fallback_device; // as in iso_plan_options: 0, or 1 + index into devices
     iso_dtype activation;
     bool w8a8;
@@ -78,8 +79,8 @@ typedef struct cli_machine {
     iso_device_options open_options;
 } cli_machine;
 
-// Loads the backends that the options name and opens their devices; the ranges cover layers 0 … config->layer_count - 1.
-// `profile`: record time stamps. *out is always safe to close.
+// Loads the backends that the options name and opens their devices; the ranges cover layers 0 …
+// config->layer_count - 1. `profile`: record time stamps. *out is always safe to close.
 iso_status cli_machine_open(const cli_device_options *options, const iso_model_config *config, bool profile,
                             cli_machine *out) ISO_MUST_USE;
 

@@ -79,8 +79,8 @@ ISO_API iso_status iso_graph_create(const iso_allocator *allocator, const iso_op
                                     iso_graph **out_graph) ISO_MUST_USE;
 ISO_API void iso_graph_destroy(iso_graph *graph);
 
-// Everything added from here on belongs to `layer` and is named "<scope>.<name>" (scope may be ""). Names should be
-// unique: messages, dumps and iso_graph_find go by them.
+// Everything added from here on belongs to `layer` and is named "<scope>.<name>" (scope may be ""). Names
+// should be unique: messages, dumps and iso_graph_find go by them.
 ISO_API void iso_graph_scope(iso_graph *graph, int32_t layer, const char *format, ...) ISO_PRINTF(3, 4);
 
 // A contiguous value. dims: constants > 0, or symbols.
@@ -88,8 +88,8 @@ ISO_API iso_value iso_graph_add_value(iso_graph *graph, iso_value_kind kind, con
                                       iso_dtype dtype, const iso_dim *dims, uint32_t rank);
 ISO_API void iso_graph_set_tag(iso_graph *graph, iso_value weight, uint32_t tag);
 // Looks at a part of each row of `base` (contiguous or itself a view) under other dimensions: rows (product
-// of all dims but the last) are row_stride elements apart, the first begins `offset` elements into base. Rows do not
-// overlap.
+// of all dims but the last) are row_stride elements apart, the first begins `offset` elements into base. Rows
+// do not overlap.
 typedef struct iso_view_desc {
     iso_dim dims[ISO_MAX_DIMS];
     uint32_t rank;
@@ -99,15 +99,15 @@ typedef struct iso_view_desc {
 ISO_API iso_value iso_graph_add_view(iso_graph *graph, const char *name, iso_value base,
                                      const iso_view_desc *desc);
 // `params` is the op's params struct with its attributes set; its tensors are ignored. `operands` are the
-// op's inputs and outputs in the order of its struct, ISO_NO_VALUE for absent inputs. Outputs are activations or caches;
-// an op that works in place has the same value on both sides.
+// op's inputs and outputs in the order of its struct, ISO_NO_VALUE for absent inputs. Outputs are activations
+// or caches; an op that works in place has the same value on both sides.
 ISO_API void iso_graph_add_op(iso_graph *graph, uint32_t op, const void *params, const iso_value *operands);
 // Lets a builder report a failure of its own, with the calling thread's record, as if a call here had failed.
 ISO_API void iso_graph_set_failure(iso_graph *graph, iso_status status);
 // Keeps a value until the end of the step.
 ISO_API void iso_graph_mark_output(iso_graph *graph, iso_value value);
-// The first failure of any call above, or ISO_OK. Checks every op against its contract at T = R = 2, that views stay
-// within their base, and that no op reads an activation before one wrote it.
+// The first failure of any call above, or ISO_OK. Checks every op against its contract at T = R = 2, that
+// views stay within their base, and that no op reads an activation before one wrote it.
 ISO_API iso_status iso_graph_finish(iso_graph *graph) ISO_MUST_USE;
 
 // ---- calls: reading ----

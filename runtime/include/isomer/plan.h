@@ -28,8 +28,9 @@ typedef struct iso_plan iso_plan;
 #define ISO_MAX_PLAN_DEVICES 8
 #define ISO_MAX_STEP_SIZES   12
 
-// Layers first … last (inclusive) run on devices[device]. The first range begins at layer 0, each other where the one
-// before ends. Layer -1 goes with the first range, layers beyond the last range (the head) with the last.
+// Layers first … last (inclusive) run on devices[device]. The first range begins at layer 0, each other where
+// the one before ends. Layer -1 goes with the first range, layers beyond the last range (the head) with the
+// last.
 typedef struct iso_layer_range {
     int32_t first_layer, last_layer;
     uint32_t device;
@@ -46,8 +47,8 @@ typedef struct iso_plan_options {
     uint32_t device_count;         // 1 to ISO_MAX_PLAN_DEVICES
     const iso_layer_range *ranges; // NULL: everything on devices[0]
     uint32_t range_count;
-    // 0: an op without a kernel on its device fails the plan; else 1 + the device that runs such ops, and with them all
-    // ops that use the same cache.
+    // 0: an op without a kernel on its device fails the plan; else 1 + the device that runs such ops, and
+    // with them all ops that use the same cache.
     uint32_t fallback_device;
     iso_dtype activation;       // F32 (also when NONE) or BF16
     bool w8a8;                  // quantise the inputs of FP8 linears per token and 128 channels
@@ -57,9 +58,9 @@ typedef struct iso_plan_options {
     iso_dim_values dims;
 } iso_plan_options;
 
-// An activation copied from one device to another through the host, before segment `segment`; after the last one where
-// `segment` is their count (an output whose latest content is not where the host reads it). One of the two is the value
-// itself, or both are copies of it.
+// An activation copied from one device to another through the host, before segment `segment`; after the last
+// one where `segment` is their count (an output whose latest content is not where the host reads it). One of
+// the two is the value itself, or both are copies of it.
 typedef struct iso_transfer {
     uint32_t segment;
     iso_value source, target; // root values, each on its device

@@ -24,8 +24,8 @@ typedef struct iso_weight_sink {
     iso_status (*write)(void *context, uint64_t offset_bytes, const void *data, uint64_t bytes);
 } iso_weight_sink;
 
-// Gives all bytes of the weight with this tag, laid out as the graph's value says, to the sink. Called once for each
-// device that holds the weight.
+// Gives all bytes of the weight with this tag, laid out as the graph's value says, to the sink. Called once
+// for each device that holds the weight.
 typedef struct iso_weight_source {
     void *context;
     iso_status (*upload)(void *context, uint32_t tag, const iso_weight_sink *sink);
@@ -52,15 +52,15 @@ ISO_API void iso_session_destroy(iso_session *session);
 ISO_API iso_status iso_session_find_size(const iso_session *session, uint32_t tokens, uint32_t rows,
                                          uint32_t *out_size) ISO_MUST_USE;
 
-// `input` is the source graph's value (not a view); it is written on every device that reads it, in order with the
-// steps. ISO_INVALID_ARGUMENT: no input, or beyond its end.
+// `input` is the source graph's value (not a view); it is written on every device that reads it, in order
+// with the steps. ISO_INVALID_ARGUMENT: no input, or beyond its end.
 ISO_API iso_status iso_session_write(iso_session *session, iso_value input, uint64_t offset_bytes,
                                      const void *data, uint64_t bytes) ISO_MUST_USE;
 // Runs the whole step and waits for it; on failure too, nothing is in flight afterwards.
 ISO_API iso_status iso_session_run(iso_session *session, uint32_t size) ISO_MUST_USE;
-// Reads a value that the graph marked as an output, or a cache, in the dtype that the plan gave it. offset_bytes counts
-// from the value's first element; rows of a view lie as in its base, row_stride apart. ISO_INVALID_ARGUMENT: not an
-// output, beyond its end, or `size` is not that of the latest run.
+// Reads a value that the graph marked as an output, or a cache, in the dtype that the plan gave it.
+// offset_bytes counts from the value's first element; rows of a view lie as in its base, row_stride apart.
+// ISO_INVALID_ARGUMENT: not an output, beyond its end, or `size` is not that of the latest run.
 ISO_API iso_status iso_session_read(const iso_session *session, uint32_t size, iso_value output,
                                     uint64_t offset_bytes, void *data, uint64_t bytes) ISO_MUST_USE;
 // The dtype of a value in this plan.
