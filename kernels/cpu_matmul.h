@@ -187,16 +187,20 @@ typedef struct iso_matmul_tile {
     uint32_t depth; // elements of K
 } iso_matmul_tile;
 
+// As the end of K: the whole part lies before it.
+#define ISO_INSIDE UINT32_MAX
+
 // Adds the products of one part of a vector of K to the sums. x is padded with zeros to whole vectors.
 static inline __attribute__((always_inline)) void
-iso_matmul_step(const iso_matmul_tile *tile, const int rows, const iso_dtype dtype, const bool whole,
-                uint32_t k, uint32_t end, iso_part sums[ISO_TILE_ROWS][ISO_TILE_FEATURES])
+iso_matmul_step(const iso_matmul_tile *tile, const int rows, const iso_dtype dtype, uint32_t k,
+                const uint32_t end, iso_part sums[ISO_TILE_ROWS][ISO_TILE_FEATURES])
 {
     iso_part w[ISO_TILE_FEATURES];
     ISO_UNROLL
     for (int f = 0; f < ISO_TILE_FEATURES; f++) {
         const char *at = (const char *)tile->weight[f] + k * ISO_WIDTH_OF(dtype);
-        w[f] = whole ? iso_part_load(at, dtype) : iso_part_load_some(at, dtype, k < end ? end - k : 0);
+        w[f] = end == ISO_INSIDE ? iso_part_load(at, dtype)
+                                 : iso_part_load_some(at, dtype, k < end ? end - k : 0);
     }
     ISO_UNROLL
     for (int r = 0; r < rows; r++) {
@@ -221,9 +225,9 @@ static inline __attribute__((always_inline)) void iso_matmul_span(const iso_matm
             sums[r][f] = scaled ? (iso_part){0} : *(iso_part *)(tile->sums[r] + f * ISO_LANES + lane);
         uint32_t k = first;
         for (; k + ISO_LANES <= end; k += ISO_LANES)
-            iso_matmul_step(tile, rows, dtype, true, k + lane, end, sums);
+            iso_matmul_step(tile, rows, dtype, k + lane, ISO_INSIDE, sums);
         if (k < end)
-            iso_matmul_step(tile, rows, dtype, false, k + lane, end, sums);
+            iso_matmul_step(tile, rows, dtype, k + lane, end, sums);
         ISO_UNROLL
         for (int r = 0; r < rows; r++)
             ISO_UNROLL

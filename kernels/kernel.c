@@ -95,9 +95,8 @@ bool iso_portable_fits(const iso_kernel *kernel, const iso_device_info *device,
             return iso_refuse(reason, "%s is %s, compiled for %s", names[i], iso_dtype_name(xwy[i]->dtype),
                               iso_dtype_name(kernel->dtypes[i]));
         // The weights of matrix products are indexed by words, all else by elements.
-        uint32_t per_index = i == 1 && iso_dtype_bytes(xwy[i]->dtype) < 4
-                                 ? 4 / (uint32_t)iso_dtype_bytes(xwy[i]->dtype)
-                                 : 1;
+        uint32_t per_index =
+            i == 1 && iso_dtype_bytes(xwy[i]->dtype) < 4 ? 4 / (uint32_t)iso_dtype_bytes(xwy[i]->dtype) : 1;
         if (!addressable(xwy[i], names[i], per_index, reason))
             return false;
     }

@@ -85,18 +85,6 @@ static void load_forced(trial *t)
     }
 }
 
-static void compare_row(const trial *t, const float *got, const iso_tensor_view *want, uint64_t row,
-                        double rms, double *worst, double *square_sum)
-{
-    for (uint32_t v = 0; v < t->config->vocab_size; v++) {
-        double error = fabs((double)got[v] -
-                            iso_load_element(want->data, ISO_DTYPE_F32, row * t->config->vocab_size + v));
-        if (!(error / rms <= *worst))
-            *worst = error / rms;
-        *square_sum += error * error / (rms * rms);
-    }
-}
-
 static double rms_of(const iso_tensor_view *view)
 {
     double sum = 0;
@@ -104,6 +92,35 @@ static double rms_of(const iso_tensor_view *view)
     for (uint64_t i = 0; i < count; i++)
         sum += pow(iso_load_element(view->data, ISO_DTYPE_F32, i), 2);
     return sqrt(sum / (double)count);
+}
+
+// Differences from one exact tensor, relative to its RMS.
+typedef struct distance {
+    iso_tensor_view want;
+    double rms, worst, square_sum;
+} distance;
+
+static distance distance_from(iso_tensor_view want)
+{
+    return (distance){.want = want, .rms = want.data ? rms_of(&want) : 1};
+}
+
+// NaN is larger than anything.
+static double larger(double a, double b)
+{
+    return isnan(a) || a > b ? a : b;
+}
+
+static void compare_row(distance *d, const float *got, uint64_t row)
+{
+    uint64_t width = d->want.dims[1];
+    for (uint64_t v = 0; v < width; v++) {
+        double exact = iso_load_element(d->want.data, ISO_DTYPE_F32, row * width + v);
+        double error = fabs((double)got[v] - exact) / d->rms;
+        if (!(error <= d->worst) && !isnan(d->worst)) // a NaN stays
+            d->worst = error;
+        d->square_sum += error * error;
+    }
 }
 
 static unsigned count_wrong_experts(trial *t, uint32_t first_token, uint32_t count)
@@ -128,12 +145,11 @@ static unsigned count_wrong_experts(trial *t, uint32_t first_token, uint32_t cou
 // Runs a whole prompt in chunks and judges each row as it comes.
 static bool run_prompt(trial *t, uint32_t prompt, bool check_experts, uint32_t sequence, finding *found)
 {
-    iso_tensor_view ids = expect(t, "prompt%u.input_ids", prompt),
-                    want = expect(t, "prompt%u.logits", prompt);
-    iso_tensor_view next = expect(t, "mtp.input_ids"), mtp = expect(t, "mtp.logits");
+    iso_tensor_view ids = expect(t, "prompt%u.input_ids", prompt), next = expect(t, "mtp.input_ids");
+    distance main = distance_from(expect(t, "prompt%u.logits", prompt));
+    distance mtp = distance_from(expect(t, "mtp.logits"));
     uint32_t length = (uint32_t)ids.dims[0], chunk = iso_runner_chunk_tokens(t->runner);
     bool with_mtp = iso_runner_values(t->runner)->mtp_logits != ISO_NO_VALUE && prompt == PROMPTS - 1;
-    double rms = rms_of(&want), mtp_rms = mtp.data ? rms_of(&mtp) : 1, sum = 0, mtp_sum = 0;
     for (uint32_t done = 0; done < length;) {
         uint32_t n = length - done < chunk ? length - done : chunk;
         for (uint32_t i = 0; i < n; i++)
@@ -147,19 +163,18 @@ static bool run_prompt(trial *t, uint32_t prompt, bool check_experts, uint32_t s
         if (!call(t, iso_runner_step(t->runner, t->tokens, n, t->results)))
             return false;
         for (uint32_t i = 0; i < n; i++) {
-            compare_row(t, t->results[i].logits, &want, done + i, rms, &found->worst, &sum);
+            compare_row(&main, t->results[i].logits, done + i);
             if (with_mtp)
-                compare_row(t, t->results[i].mtp_logits, &mtp, done + i, mtp_rms, &found->mtp_worst,
-                            &mtp_sum);
+                compare_row(&mtp, t->results[i].mtp_logits, done + i);
         }
         if (check_experts && prompt == PROMPTS - 1)
             found->wrong_experts += count_wrong_experts(t, done, n);
         found->mtp_rows += with_mtp ? n : 0;
         done += n;
     }
-    double prompt_rms = sqrt(sum / ((double)length * t->config->vocab_size));
-    if (!(prompt_rms <= found->rms))
-        found->rms = prompt_rms;
+    found->worst = larger(main.worst, found->worst);
+    found->mtp_worst = larger(mtp.worst, found->mtp_worst);
+    found->rms = larger(sqrt(main.square_sum / ((double)length * t->config->vocab_size)), found->rms);
     return true;
 }
 

@@ -115,14 +115,13 @@ iso_value iso_build_activation(iso_builder *b, const char *name, const iso_dim *
     return iso_graph_add_value(b->graph, ISO_VALUE_ACTIVATION, name, ISO_DTYPE_ACTIVATION, dims, rank);
 }
 
-iso_value iso_build_slice(iso_builder *b, const char *name, iso_value x, uint32_t heads, uint32_t row,
-                          uint32_t offset, uint32_t width)
+iso_value iso_build_slice(iso_builder *b, const char *name, iso_value x, iso_slice part)
 {
-    iso_view_desc desc = {.offset = offset, .row_stride = row};
+    iso_view_desc desc = {.offset = part.offset, .row_stride = part.row};
     desc.dims[desc.rank++] = ISO_DIM_TOKENS;
-    if (heads)
-        desc.dims[desc.rank++] = (iso_dim)heads;
-    desc.dims[desc.rank++] = (iso_dim)width;
+    if (part.heads)
+        desc.dims[desc.rank++] = (iso_dim)part.heads;
+    desc.dims[desc.rank++] = (iso_dim)part.width;
     return iso_graph_add_view(b->graph, name, x, &desc);
 }
 

@@ -44,10 +44,14 @@ iso_value iso_build_activation(iso_builder *b, const char *name, const iso_dim *
 #define ISO_SHAPE(...)                                                                                       \
     (const iso_dim[]){__VA_ARGS__}, (uint32_t)(sizeof((iso_dim[]){__VA_ARGS__}) / sizeof(iso_dim))
 
-// A part of each row of x, `width` wide from column `offset`, as [T, width] or [T, heads, width] (heads 0:
-// the former).
-iso_value iso_build_slice(iso_builder *b, const char *name, iso_value x, uint32_t heads, uint32_t row,
-                          uint32_t offset, uint32_t width);
+// A part of each row of x, `width` elements wide from column `offset`, as [T, width] or [T, heads, width].
+typedef struct iso_slice {
+    uint32_t heads; // 0: [T, width]
+    uint32_t row;   // elements from one row (one head) to the next; 0: width
+    uint32_t offset;
+    uint32_t width;
+} iso_slice;
+iso_value iso_build_slice(iso_builder *b, const char *name, iso_value x, iso_slice part);
 
 iso_value iso_build_gather(iso_builder *b, const char *name, iso_value table, iso_value index, iso_dim rows);
 iso_value iso_build_norm(iso_builder *b, const char *name, iso_value x, iso_role role, double eps);

@@ -16,7 +16,7 @@ static iso_value heads_of(iso_builder *b, const char *name, iso_value x, iso_rol
     char flat_name[ISO_VALUE_NAME_BYTES];
     snprintf(flat_name, sizeof flat_name, "%s.flat", name);
     iso_value flat = iso_build_linear(b, flat_name, x, role, iso_build_vector(b, bias));
-    return iso_build_slice(b, name, flat, heads, 0, 0, b->config->head_dim);
+    return iso_build_slice(b, name, flat, (iso_slice){.heads = heads, .width = b->config->head_dim});
 }
 
 iso_value iso_block_gqa(iso_builder *b, iso_value x)
@@ -42,6 +42,6 @@ iso_value iso_block_gqa(iso_builder *b, iso_value x)
     iso_graph_add_op(b->graph, iso_op_gqa_attention, &attention,
                      (iso_value[]){q, k_cache, v_cache, b->values.block_table, b->values.positions,
                                    b->values.sequence, out});
-    iso_value flat = iso_build_slice(b, "heads.flat", out, 0, 0, 0, c->head_count * c->head_dim);
+    iso_value flat = iso_build_slice(b, "heads.flat", out, (iso_slice){.width = c->head_count * c->head_dim});
     return iso_build_linear(b, "attention", flat, ISO_ROLE_O, ISO_NO_VALUE);
 }

@@ -35,8 +35,8 @@ static iso_value latent_row(iso_builder *b, iso_value x)
 {
     uint32_t c = b->config->kv_lora_rank, r = b->config->qk_rope_head_dim;
     iso_value row = iso_build_linear(b, "kv", x, ISO_ROLE_KV_A, ISO_NO_VALUE);
-    iso_value latent = iso_build_slice(b, "kv.latent", row, 0, c + r, 0, c);
-    iso_value key = iso_build_slice(b, "kv.rope", row, 0, c + r, c, r);
+    iso_value latent = iso_build_slice(b, "kv.latent", row, (iso_slice){.row = c + r, .width = c});
+    iso_value key = iso_build_slice(b, "kv.rope", row, (iso_slice){.row = c + r, .offset = c, .width = r});
     iso_build_norm_into(b, latent, ISO_ROLE_KV_A_NORM, b->config->latent_norm_eps, latent);
     iso_build_rope(b, key);
     return row;
@@ -49,8 +49,10 @@ iso_value iso_block_mla(iso_builder *b, iso_value x)
     iso_matrix kv_b = iso_build_matrix(b, ISO_ROLE_KV_B);
 
     iso_value q = query(b, x);
-    iso_value q_nope = iso_build_slice(b, "q.nope", q, heads, nope + rope, 0, nope);
-    iso_value q_rope = iso_build_slice(b, "q.rope", q, heads, nope + rope, nope, rope);
+    iso_value q_nope =
+        iso_build_slice(b, "q.nope", q, (iso_slice){.heads = heads, .row = nope + rope, .width = nope});
+    iso_value q_rope = iso_build_slice(
+        b, "q.rope", q, (iso_slice){.heads = heads, .row = nope + rope, .offset = nope, .width = rope});
     iso_build_rope(b, q_rope);
 
     iso_value row = latent_row(b, x);
@@ -65,6 +67,6 @@ iso_value iso_block_mla(iso_builder *b, iso_value x)
                      (iso_value[]){absorbed, q_rope, cache, b->values.block_table, b->values.positions,
                                    b->values.sequence, mixed});
     iso_value out = per_head(b, "heads", mixed, kv_b, (iso_head_linear){.row_offset = nope}, c->v_head_dim);
-    iso_value flat = iso_build_slice(b, "heads.flat", out, 0, 0, 0, heads * c->v_head_dim);
+    iso_value flat = iso_build_slice(b, "heads.flat", out, (iso_slice){.width = heads * c->v_head_dim});
     return iso_build_linear(b, "attention", flat, ISO_ROLE_O, ISO_NO_VALUE);
 }

@@ -32,9 +32,9 @@ bool iso_path_exists(const char *path);
 iso_status iso_path_join(const char *folder, const char *name, const iso_allocator *allocator,
                          char **out_path) ISO_MUST_USE;
 
-// Parses JSON without duplicate keys, with further decoding flags of jansson (JSON_ALLOW_NUL) or 0; release the
-// value with json_decref. ISO_CORRUPT names `file`, the line and the parser's reason.
-iso_status iso_json_parse(const void *text, size_t bytes, size_t flags, const char *file, json_t **out_value)
-    ISO_MUST_USE;
+// Parses JSON without duplicate keys, with further decoding flags of jansson (JSON_ALLOW_NUL) or 0; release
+// the value with json_decref. ISO_CORRUPT names `file`, the line and the parser's reason.
+iso_status iso_json_parse(const void *text, size_t bytes, size_t flags, const char *file,
+                          json_t **out_value) ISO_MUST_USE;
 
 #endif

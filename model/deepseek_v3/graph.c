@@ -17,10 +17,12 @@ static void build_mtp(iso_builder *b, iso_value state)
     iso_value table = iso_build_matrix(b, ISO_ROLE_MTP_EMBEDDING).weight;
     iso_value token = iso_build_gather(b, "token", table, b->values.next_ids, ISO_DIM_TOKENS);
     iso_value joined = iso_build_activation(b, "joined", ISO_SHAPE(ISO_DIM_TOKENS, (iso_dim)(2 * hidden)));
-    iso_build_norm_into(b, token, ISO_ROLE_MTP_TOKEN_NORM, c->rms_norm_eps,
-                        iso_build_slice(b, "joined.token", joined, 0, 2 * hidden, 0, hidden));
+    iso_build_norm_into(
+        b, token, ISO_ROLE_MTP_TOKEN_NORM, c->rms_norm_eps,
+        iso_build_slice(b, "joined.token", joined, (iso_slice){.row = 2 * hidden, .width = hidden}));
     iso_build_norm_into(b, state, ISO_ROLE_MTP_STATE_NORM, c->rms_norm_eps,
-                        iso_build_slice(b, "joined.state", joined, 0, 2 * hidden, hidden, hidden));
+                        iso_build_slice(b, "joined.state", joined,
+                                        (iso_slice){.row = 2 * hidden, .offset = hidden, .width = hidden}));
     iso_value x = iso_build_linear(b, "joint", joined, ISO_ROLE_MTP_JOIN, ISO_NO_VALUE);
     x = iso_build_decoder_layer(b, layer, x, iso_block_mla);
     x = iso_build_norm(b, "mtp_state", x, ISO_ROLE_MTP_NORM, c->rms_norm_eps);

@@ -20,8 +20,9 @@ typedef enum iso_stop_reason {
     ISO_STOP_CONTEXT,    // the context is full
 } iso_stop_reason;
 
-// One piece of generated text: whole characters, never cut. `thinking` is true from <think> to </think>, both included,
-// for models that have these tokens. A status other than ISO_OK stops the generation and is returned from it.
+// One piece of generated text: whole characters, never cut. `thinking` is true from <think> to </think>, both
+// included, for models that have these tokens. A status other than ISO_OK stops the generation and is
+// returned from it.
 typedef iso_status (*iso_text_sink)(void *context, const char *text, size_t bytes, bool thinking);
 
 typedef struct iso_generate_options {
@@ -43,14 +44,16 @@ typedef struct iso_generate_result {
 
 // ---- calls ----
 
-// The ids of a text as a prompt: as one user turn under the model's chat template (`chat`), or as it stands with the
-// configured BOS. Appends to *out_ids.
+// The ids of a text as a prompt: as one user turn under the model's chat template (`chat`), or as it stands
+// with the configured BOS. Appends to *out_ids.
 ISO_API iso_status iso_prompt_encode(iso_tokenizer *tokenizer, const char *text, bool chat,
                                      const iso_allocator *allocator, iso_token_list *out_ids) ISO_MUST_USE;
 
-// Runs in a sequence of its own, which is closed at the end. ISO_LIMIT when the prompt is longer than the context.
+// Runs in a sequence of its own, which is closed at the end. ISO_LIMIT when the prompt is longer than the
+// context.
 ISO_API iso_status iso_generate(iso_runner *runner, const iso_tokenizer *tokenizer,
-                                const iso_generate_options *options, iso_generate_result *out_result) ISO_MUST_USE;
+                                const iso_generate_options *options,
+                                iso_generate_result *out_result) ISO_MUST_USE;
 
 #ifdef __cplusplus
 }

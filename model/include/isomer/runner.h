@@ -2,8 +2,9 @@
 //
 // Running a model: sequences over a paged KV cache, steps of any mixture of them, and text generation on top.
 //
-// A step takes tokens of several sequences, some in prefill, some in decode. Every sequence gets what it would get alone,
-// bit for bit on the same device. Steps larger than the largest recorded size are cut into chunks.
+// A step takes tokens of several sequences, some in prefill, some in decode. Every sequence gets what it
+// would get alone, bit for bit on the same device. Steps larger than the largest recorded size are cut into
+// chunks.
 //
 // Threads: a runner is used by one thread at a time.
 #ifndef ISOMER_RUNNER_H
@@ -26,15 +27,15 @@ typedef struct iso_runner_options {
     uint32_t device_count;
     const iso_layer_range *ranges; // NULL: everything on devices[0]
     uint32_t range_count;
-    uint32_t fallback_device;  // as in iso_plan_options
-    iso_dtype activation;      // F32 (also when NONE) or BF16
+    uint32_t fallback_device; // as in iso_plan_options
+    iso_dtype activation;     // F32 (also when NONE) or BF16
     bool w8a8;
     iso_build_options build;
-    uint32_t context_tokens;   // longest sequence; 0: the config's limit, at most 4096
-    uint32_t sequence_count;   // sequences alive at once; 0: 1
-    uint32_t chunk_tokens;     // largest step; 0: 64
-    bool all_rows;             // steps may ask for the logits of every token (otherwise of up to sequence_count)
-    bool poison;               // as in iso_session_options; unused cache pages are filled with NaN as well
+    uint32_t context_tokens; // longest sequence; 0: the config's limit, at most 4096
+    uint32_t sequence_count; // sequences alive at once; 0: 1
+    uint32_t chunk_tokens;   // largest step; 0: 64
+    bool all_rows; // steps may ask for the logits of every token (otherwise of up to sequence_count)
+    bool poison;   // as in iso_session_options; unused cache pages are filled with NaN as well
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes); // may be NULL
     void *progress_context;
 } iso_runner_options;
@@ -42,13 +43,14 @@ typedef struct iso_runner_options {
 // One token of a step. A sequence's tokens come in order, without a gap to what it holds already.
 typedef struct iso_step_token {
     int32_t id;
-    uint32_t sequence;    // from iso_runner_open_sequence
+    uint32_t sequence; // from iso_runner_open_sequence
     bool want_logits;
-    int32_t next_id;      // MTP only: the token that follows
+    int32_t next_id;               // MTP only: the token that follows
     const int32_t *forced_experts; // force_routing only: [MoE layers, k]
 } iso_step_token;
 
-// What a step calculated for one of its tokens. Pointers are lent until the next step; NULL where not asked for.
+// What a step calculated for one of its tokens. Pointers are lent until the next step; NULL where not asked
+// for.
 typedef struct iso_step_result {
     const float *logits;     // [vocab]
     const float *mtp_logits; // [vocab]
@@ -79,20 +81,22 @@ ISO_API iso_status iso_runner_truncate(iso_runner *runner, uint32_t sequence, ui
 // Tokens that it holds.
 ISO_API uint32_t iso_runner_length(const iso_runner *runner, uint32_t sequence);
 
-// Runs up to chunk_tokens tokens. results has `count` entries, in the order of `tokens`. On failure no sequence has
-// changed its length. ISO_INVALID_ARGUMENT: an id outside the vocabulary; ISO_LIMIT: the context is full.
+// Runs up to chunk_tokens tokens. results has `count` entries, in the order of `tokens`. On failure no
+// sequence has changed its length. ISO_INVALID_ARGUMENT: an id outside the vocabulary; ISO_LIMIT: the context
+// is full.
 ISO_API iso_status iso_runner_step(iso_runner *runner, const iso_step_token *tokens, uint32_t count,
                                    iso_step_result *results) ISO_MUST_USE;
 
-// After a step: value [T, width] (an output of the graph) as float, one row for each of the step's tokens, or I32
-// widened exactly. out has count * width entries.
-ISO_API iso_status iso_runner_read_rows(iso_runner *runner, iso_value value, uint32_t count, float *out) ISO_MUST_USE;
+// After a step: value [T, width] (an output of the graph) as float, one row for each of the step's tokens, or
+// I32 widened exactly. out has count * width entries.
+ISO_API iso_status iso_runner_read_rows(iso_runner *runner, iso_value value, uint32_t count,
+                                        float *out) ISO_MUST_USE;
 ISO_API iso_status iso_runner_read_indices(iso_runner *runner, iso_value value, uint32_t count,
                                            int32_t *out) ISO_MUST_USE;
 
 // Feeds `ids` in chunks; *out_last is the result of the last one (its logits are asked for).
-ISO_API iso_status iso_runner_prefill(iso_runner *runner, uint32_t sequence, const int32_t *ids, uint32_t count,
-                                      iso_step_result *out_last) ISO_MUST_USE;
+ISO_API iso_status iso_runner_prefill(iso_runner *runner, uint32_t sequence, const int32_t *ids,
+                                      uint32_t count, iso_step_result *out_last) ISO_MUST_USE;
 
 #ifdef __cplusplus
 }
