@@ -344,7 +344,7 @@ static bool fill_to(trial *t, uint32_t sequence, uint32_t length)
 // A full sequence refuses, changes nothing, harms no other, and goes on after a truncation.
 static void run_to_limit(trial *t)
 {
-    uint32_t full, other, last = (CONTEXT - 1) % t->streams[2].length;
+    uint32_t full = 0, other = 0, last = (CONTEXT - 1) % t->streams[2].length;
     float *before = calloc(t->vocab, sizeof *before);
     if (!before || !tally_call(t->counts, iso_runner_open_sequence(t->runner, &full), "%s", t->label) ||
         !tally_call(t->counts, iso_runner_open_sequence(t->runner, &other), "%s", t->label) ||

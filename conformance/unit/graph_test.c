@@ -284,7 +284,7 @@ static void longest_names_are_kept(void **state)
     iso_graph *graph = new_graph();
     iso_value x = new_f32(graph, ISO_VALUE_INPUT, NAME_63, 4);
     iso_graph_scope(graph, 0, "%s", "scope");
-    iso_value y = new_f32(graph, ISO_VALUE_INPUT, NAME_63 + 6, 4);
+    iso_value y = new_f32(graph, ISO_VALUE_INPUT, &NAME_63[6], 4);
     assert_ok(iso_graph_finish(graph));
     assert_string_equal(iso_graph_value_info(graph, x)->name, NAME_63);
     assert_int_equal(strlen(iso_graph_value_info(graph, y)->name), 63);

@@ -11,10 +11,6 @@ bool iso_grouped_linear_portable_supports(const iso_kernel *kernel, const void *
                                           const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_grouped_linear *p = params;
-    uint64_t words = iso_tensor_elems(&p->weight) * iso_dtype_bytes(p->weight.dtype) / 4;
-    if (words > UINT32_MAX)
-        return iso_refuse(reason, "weight has %llu words, more than a 32-bit index reaches",
-                          (unsigned long long)words);
     return iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y}, reason);
 }
 
