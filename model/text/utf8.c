@@ -129,7 +129,7 @@ static iso_status feed_pending(iso_utf8_stream *stream, const uint8_t *bytes, si
 
 iso_status iso_utf8_stream_feed(iso_utf8_stream *stream, const uint8_t *bytes, size_t count, iso_text *text)
 {
-    size_t at;
+    size_t at = 0;
     ISO_TRY(feed_pending(stream, bytes, count, text, &at));
     while (at < count) {
         size_t valid = iso_utf8_valid_prefix(bytes + at, count - at);
