@@ -327,7 +327,8 @@ static void test_released_pages(void **state)
 {
     (void)state;
 #ifdef __SANITIZE_THREAD__
-    print_message("skipped: the thread sanitizer keeps memory of its own for each page, which hides those let go\n");
+    print_message(
+        "skipped: the thread sanitizer keeps memory of its own for each page, which hides those let go\n");
     skip();
 #endif
     test_folder folder;
