@@ -170,7 +170,7 @@ static void test_v3_facts(void **state)
 static double seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
@@ -188,7 +188,7 @@ static void test_one_letter_is_not_quadratic(void **state)
     double took = seconds() - start;
     print_message("1 MB of one letter: %zu ids in %.3f s\n", ids.count, took);
     // Quadratic would be minutes; sanitizers slow it down some tenfold.
-    assert_true(took < 5);
+    assert_true(took < 30);
     char *back;
     size_t back_bytes;
     assert_int_equal(iso_tokenizer_decode(v3, ids.ids, ids.count, NULL, &back, &back_bytes), ISO_OK);
