@@ -85,16 +85,15 @@ static iso_status not_supported(const char *section, const iso_config_field *fie
 static void store(const iso_config_field *field, iso_model_config *config, double value)
 {
     char *member = (char *)config + field->offset;
-    bool flag = value != 0;
-    uint32_t count = (uint32_t)value;
     switch (field->store) {
     case ISO_CONFIG_STORE_NONE:
         break;
     case ISO_CONFIG_STORE_BOOL:
-        memcpy(member, &flag, sizeof flag);
+        memcpy(member, &(bool){value != 0}, sizeof(bool));
         break;
     case ISO_CONFIG_STORE_U32:
-        memcpy(member, &count, sizeof count);
+        // Only here: a real number may be past the range of a uint32_t, where the conversion is undefined.
+        memcpy(member, &(uint32_t){(uint32_t)value}, sizeof(uint32_t));
         break;
     case ISO_CONFIG_STORE_DOUBLE:
         memcpy(member, &value, sizeof value);
