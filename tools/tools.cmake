@@ -11,5 +11,6 @@ foreach(folder runtime kernels model)
 endforeach()
 install(DIRECTORY model/tiny-r1 DESTINATION ${CMAKE_INSTALL_DATADIR}/isomer
   FILES_MATCHING PATTERN "*.json" PATTERN "*.safetensors" PATTERN "*.md")
+install(DIRECTORY backends/sim/chips DESTINATION \${CMAKE_INSTALL_DATADIR}/isomer FILES_MATCHING PATTERN "*.chip")
 configure_file(tools/isomer.pc.in ${CMAKE_CURRENT_BINARY_DIR}/isomer.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/isomer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
