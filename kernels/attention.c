@@ -2,20 +2,29 @@
 //
 // What the attention ops share (attention.h).
 //
-// Error of softmax-weighted averages. A kernel computes weight i as exp(s_i - m) times products of exp(m_old
-// - m_new) as the running maximum m grows by tiles. With an absolute error e_i of s_i, the argument's
-// roundings sum to |s_i - max| u over all factors, each factor has the error of exp (EXP) and its product one
-// rounding, and there is at most one factor a tile and one more: the weight's relative error is
-//     d_i = expm1(e_i + |s_i - max| u + (tiles + 1) (EXP + u)).
-// For out = sum w_i v_i / sum w_i both sums add gamma(n + tiles + 1), the numerator changes by at most sum
-// p_i d_i |v_i|, the denominator by sum p_i d_i relative; weights below e^-87.3 may become 0, an absolute
-// 2^-125 (FLUSHED).
+// Error of softmax-weighted averages, y = sum p_k v_k. A kernel computes weight k as exp(s_k - top) times
+// exp(old top - new top) wherever the running maximum grew after it. Its relative error is
+//     e_k, the score's,  and  c_k = |s_k - top| u + EXP + rescalings (EXP + u),
+// arguments rounding by |s_k - top| u in all over such a product. Errors that all weights share cancel: what
+// is left of them in y is sum p_k (e_k + c_k) (v_k - y). The e_k are roundings of different sums and average
+// out over keys as sums do (bound.c); c_k, which may be systematic, does not. Numerator and denominator add
+// the errors of their sums, the end a division and a product. No average strays farther than its farthest
+// value.
 #include "kernels/attention.h"
 
 #include <math.h>
 
-#define EXP     (4 * ISO_U_F32)
-#define FLUSHED 0x1p-125
+#define NEAR_UNDERFLOW 1e-35 // of exp, which may give 0 there
+#define LAMBDA         6.0   // as in bound.c
+
+// One element of the average under construction.
+typedef struct iso_average_element {
+    iso_sum sum;
+    double steady;   // error of the weights that may be systematic
+    double linear;   // error of the scores, all to one side
+    double squares;  // the same, squared: as they average out
+    double farthest; // largest |v - y|
+} iso_average_element;
 
 iso_status iso_check_paging(const char *op, const iso_paging *paging, uint32_t tokens)
 {
@@ -63,31 +72,107 @@ uint32_t iso_key_row(const iso_paging *paging, uint32_t token, uint32_t position
            position % ISO_KV_PAGE_TOKENS;
 }
 
-void iso_average_add(iso_average *average, double score, double error, const iso_tensor *values, uint32_t row)
+uint32_t iso_most_keys(const iso_paging *paging)
 {
-    double below = average->top - score, tiles = iso_div_up(average->count, ISO_KV_PAGE_TOKENS);
-    double weight = exp(-below);
-    double relative = expm1(error + below * ISO_U_F32 + (tiles + 1) * (EXP + ISO_U_F32));
-    for (uint32_t i = 0; i < average->width; i++) {
-        double v = iso_at(values, row, i);
-        average->value[i] += weight * v;
-        average->bound[i] +=
-            (weight * (relative + 2 * iso_gamma_f32(average->count + tiles + 2)) + FLUSHED) * fabs(v);
-    }
-    average->sum += weight;
-    average->drift += weight * relative + FLUSHED;
+    uint32_t most = 0;
+    for (uint32_t t = 0; t < paging->positions->dims[0]; t++)
+        most = iso_key_count(paging, t) > most ? iso_key_count(paging, t) : most;
+    return most;
 }
 
-void iso_average_finish(iso_average *average, iso_dtype dtype)
+iso_status iso_average_create(iso_average *average, const iso_numerics *numerics, const iso_tensor *values,
+                              uint32_t most_keys)
 {
-    if (average->count == 0)
-        return;
-    double drift = average->drift / average->sum;
-    for (uint32_t i = 0; i < average->width; i++) {
-        average->value[i] /= average->sum;
-        double y = fabs(average->value[i]),
-               bound = (average->bound[i] / average->sum + y * drift) / (1 - drift);
-        average->bound[i] = bound + iso_rounding_bound(dtype, y + bound);
+    *average = (iso_average){.numerics = numerics, .values = values};
+    ISO_TRY(ISO_NEW(NULL, most_keys, &average->keys));
+    iso_status status = ISO_NEW(NULL, iso_tensor_width(values), &average->elements);
+    if (status != ISO_OK)
+        iso_average_destroy(average);
+    return status;
+}
+
+void iso_average_destroy(iso_average *average)
+{
+    iso_free(NULL, average->keys);
+    iso_free(NULL, average->elements);
+}
+
+// How often the running maximum grows along the keys, forwards or backwards.
+static uint32_t count_rescalings(const iso_average *average)
+{
+    uint32_t forwards = 0, backwards = 0;
+    double top = -INFINITY, last = -INFINITY;
+    for (uint32_t k = 0; k < average->count; k++) {
+        double there = average->keys[average->count - 1 - k].score, here = average->keys[k].score;
+        forwards += here > top;
+        backwards += there > last;
+        top = fmax(top, here);
+        last = fmax(last, there);
+    }
+    return forwards > backwards ? forwards : backwards;
+}
+
+// Sets the keys' weights, and returns the largest score.
+static double weigh_keys(iso_average *average)
+{
+    double top = -INFINITY, total = 0;
+    for (uint32_t k = 0; k < average->count; k++)
+        top = fmax(top, average->keys[k].score);
+    for (uint32_t k = 0; k < average->count; k++)
+        total += average->keys[k].weight = exp(average->keys[k].score - top);
+    for (uint32_t k = 0; k < average->count; k++)
+        average->keys[k].weight /= total;
+    return top;
+}
+
+// What the weights' errors do to each element, whose values are known. Returns the largest relative error of
+// the weights' sum.
+static double add_weight_errors(iso_average *average, double top, double rescalings)
+{
+    const iso_numerics *numerics = average->numerics;
+    double drift = 0, rescaling = iso_gamma_averaged(numerics, rescalings) / numerics->unit;
+    for (uint32_t k = 0; k < average->count; k++) {
+        const iso_average_key *key = &average->keys[k];
+        double steady = (top - key->score) * numerics->unit + numerics->exp_unit +
+                        rescaling * (numerics->exp_unit + numerics->unit);
+        if (key->weight < NEAR_UNDERFLOW)
+            steady = 1;
+        double scores = expm1(key->error);
+        drift += key->weight * (steady + scores);
+        for (uint32_t i = 0; i < iso_tensor_width(average->values); i++) {
+            iso_average_element *at = &average->elements[i];
+            double away = fabs(iso_at(average->values, key->row, i) - at->sum.value);
+            at->steady += key->weight * steady * away;
+            at->linear += key->weight * scores * away;
+            at->squares += key->weight * scores * away * (key->weight * scores * away);
+            at->farthest = fmax(at->farthest, away);
+        }
+    }
+    return drift;
+}
+
+void iso_average_store(iso_average *average, iso_dtype dtype, double *value, double *bound)
+{
+    const iso_numerics *numerics = average->numerics;
+    uint32_t width = iso_tensor_width(average->values);
+    double top = weigh_keys(average), rescalings = count_rescalings(average);
+    for (uint32_t i = 0; i < width; i++)
+        average->elements[i] = (iso_average_element){.sum = iso_sum_begin(numerics)};
+    for (uint32_t k = 0; k < average->count; k++)
+        for (uint32_t i = 0; i < width; i++)
+            iso_sum_add(&average->elements[i].sum, average->keys[k].weight,
+                        iso_at(average->values, average->keys[k].row, i), 1);
+    double drift = add_weight_errors(average, top, rescalings);
+    double ends =
+        iso_gamma_averaged(numerics, average->count + rescalings) + numerics->root_unit + numerics->unit;
+    for (uint32_t i = 0; i < width; i++) {
+        const iso_average_element *at = &average->elements[i];
+        double scores = numerics->biased ? at->linear : fmin(at->linear, LAMBDA * sqrt(at->squares));
+        double moved = (at->steady + scores) / fmax(1 - drift, 0);
+        double error =
+            fmin(moved, at->farthest) + iso_sum_error(&at->sum, rescalings) + fabs(at->sum.value) * ends;
+        iso_store_bound(numerics, dtype, at->sum.value, average->count ? 1.01 * error : 0, &value[i],
+                        &bound[i]);
     }
 }
 
@@ -109,7 +194,9 @@ iso_status iso_case_paging(iso_case_builder *builder, const iso_paging_case *num
         ((int32_t *)positions->host)[t] = back < numbers->keys ? (int32_t)(numbers->keys - 1 - back) : 0;
         ((int32_t *)sequence->host)[t] = t + numbers->padding >= numbers->tokens ? -1 : (int32_t)s;
     }
-    *out_pages = pages + 1; // one page belongs to nobody
+    // One page belongs to nobody, except where a sequence ends with its page: then the cache does, too, and
+    // a read past its last row leaves the buffer.
+    *out_pages = pages + (numbers->keys % ISO_KV_PAGE_TOKENS != 0);
     return ISO_OK;
 }
 

@@ -5,6 +5,7 @@
 #ifndef ISOMER_KERNELS_ATTENTION_H
 #define ISOMER_KERNELS_ATTENTION_H
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/kernel.h"
 
@@ -29,15 +30,22 @@ typedef struct iso_paging_case {
     uint32_t padding;
 } iso_paging_case;
 
-// A softmax-weighted average under construction, with its error bound (derivation in attention.c).
+// A key of a softmax-weighted average.
+typedef struct iso_average_key {
+    uint32_t row; // of `values`
+    double score;
+    double error;  // of the score, absolute
+    double weight; // set by iso_average_store: its part of the whole
+} iso_average_key;
+
+// A softmax-weighted average of rows, with its error bound (derivation in attention.c). The caller sets count
+// and the keys, row by row of its output.
 typedef struct iso_average {
-    double *value; // [width], zeroed by the caller like all below
-    double *bound; // [width]
-    uint32_t width;
-    double top;     // the largest score of all keys, set beforehand
-    uint32_t count; // keys of the average, set beforehand
-    double sum;     // of exp(score - top)
-    double drift;   // of exp(score - top) times its relative error
+    const iso_numerics *numerics;
+    const iso_tensor *values;
+    uint32_t count;
+    iso_average_key *keys;
+    struct iso_average_element *elements; // [width of values]
 } iso_average;
 
 // ---- calls: contract ----
@@ -56,12 +64,15 @@ uint64_t iso_all_keys(const iso_paging *paging);
 // The cache row (page * 64 + offset) of key `position` of token t's sequence.
 uint32_t iso_key_row(const iso_paging *paging, uint32_t token, uint32_t position);
 
-// Adds a key with its score, the score's absolute error, and row `row` of `values`.
-void iso_average_add(iso_average *average, double score, double error, const iso_tensor *values,
-                     uint32_t row);
-// Leaves the average in value and its bound, rounding to `dtype` included, in bound; zeros when no key was
-// added.
-void iso_average_finish(iso_average *average, iso_dtype dtype);
+// The most keys that a token has.
+uint32_t iso_most_keys(const iso_paging *paging);
+
+// Room for `most_keys`. Keeps `numerics` and `values`, which must outlive it.
+iso_status iso_average_create(iso_average *average, const iso_numerics *numerics, const iso_tensor *values,
+                              uint32_t most_keys) ISO_MUST_USE;
+void iso_average_destroy(iso_average *average);
+// The average of the keys and its bound, rounding to `dtype` included; zeros where there is no key.
+void iso_average_store(iso_average *average, iso_dtype dtype, double *value, double *bound);
 
 // ---- calls: test inputs ----
 

@@ -4,7 +4,8 @@
 #   cmake -DOP=… -DX=… -DW=… -DY=… -DKERNELS=<kernels folder> -DOUT=<file.c> -DGLSLANG=… -P build_kernel.cmake
 # Joins dialect and kernel text for each language, compiles the GLSL form to SPIR-V, and writes a C file that holds
 # both and the iso_kernel that describes them. With -DLANGUAGE=<header in dialect/ without .h> it writes that one text
-# to OUT and does nothing else, for a check that compiles it.
+# to OUT and does nothing else, for a check that compiles it. With -DTEXT=<file.k> the text is taken from there and the
+# kernel is no op's: it has code and no `supports` and `launch` (conformance/profile/probes).
 cmake_minimum_required(VERSION 3.25)
 
 set(id ${X}_${W}_${Y})
@@ -25,7 +26,17 @@ function(read_text file out)
 endfunction()
 
 read_text(${KERNELS}/dialect/numbers.kh numbers)
-read_text(${KERNELS}/${OP}/${OP}.k kernel)
+if(TEXT)
+  set(header kernels/kernel.h)
+  set(calls "")
+else()
+  set(TEXT ${KERNELS}/${OP}/${OP}.k)
+  set(header kernels/functions.h)
+  set(calls "    .supports = iso_${OP}_portable_supports,
+    .launch = iso_${OP}_portable_launch,
+")
+endif()
+read_text(${TEXT} kernel)
 set(defines "#define X_${X} 1\n#define W_${W} 1\n#define Y_${Y} 1\n")
 
 if(LANGUAGE)
@@ -56,12 +67,12 @@ string(REPLACE "\n" "\\n\"\n    \"" text "${text}")
 
 # The group size stands in the text: KERNEL_BEGIN(name, 64).
 if(NOT kernel MATCHES "KERNEL_BEGIN\\(${OP}, ([0-9]+)\\)")
-  message(FATAL_ERROR "${OP}.k has no line KERNEL_BEGIN(${OP}, <group size>)")
+  message(FATAL_ERROR "${TEXT} has no line KERNEL_BEGIN(${OP}, <group size>)")
 endif()
 set(group ${CMAKE_MATCH_1})
 
-file(WRITE ${OUT} "// Generated from kernels/${OP}/${OP}.k.
-#include \"kernels/functions.h\"
+file(WRITE ${OUT} "// Generated from the text of kernel ${OP}.
+#include \"${header}\"
 
 ${spirv}
 static const char opencl[] =
@@ -73,9 +84,7 @@ const iso_kernel iso_kernel_${OP}_portable_${id} = {
     .op = \"${OP}\",
     .dtypes = {ISO_DTYPE_KEY_${X}, ISO_DTYPE_KEY_${W}, ISO_DTYPE_KEY_${Y}},
     .group_size = ${group},
-    .supports = iso_${OP}_portable_supports,
-    .launch = iso_${OP}_portable_launch,
-    .codes = {{.format = ISO_CODE_SPIRV, .code = spirv, .code_bytes = sizeof spirv},
+${calls}    .codes = {{.format = ISO_CODE_SPIRV, .code = spirv, .code_bytes = sizeof spirv},
               {.format = ISO_CODE_OPENCL_C, .code = opencl, .code_bytes = sizeof opencl - 1}},
 };
 ")

@@ -9,7 +9,8 @@
 
 #define ISO_OP(op, inputs, outputs)                                                                          \
     iso_status iso_##op##_check(const void *params) ISO_MUST_USE;                                            \
-    iso_status iso_##op##_reference(const void *params, const iso_reference_output *outputs_) ISO_MUST_USE;  \
+    iso_status iso_##op##_reference(const void *params, const iso_numerics *numerics,                        \
+                                    const iso_reference_output *outputs_) ISO_MUST_USE;                      \
     void iso_##op##_cost(const void *params, iso_op_cost *out_cost);                                         \
     iso_status iso_##op##_build_case(const uint32_t *numbers, struct iso_case_builder *builder,              \
                                      void *params) ISO_MUST_USE;                                             \

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Helpers that the launch plans, checks and references of all ops share.
+// Helpers that the launch plans and checks of all ops share.
 #include "kernels/kernel.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -145,18 +144,6 @@ iso_status iso_check_contiguous(const char *op, const char *operand, const iso_t
     return iso_fail(ISO_INVALID_ARGUMENT,
                     "%s: %s is a view (offset %u, stride %u, width %u); it must be contiguous", op, operand,
                     tensor->view_offset, tensor->row_stride, iso_tensor_width(tensor));
-}
-
-double iso_rounding_bound(iso_dtype dtype, double value)
-{
-    switch (dtype) {
-    case ISO_DTYPE_BF16:
-        return fabs(value) * ISO_U_BF16 + 0x1p-126; // a device may flush subnormals
-    case ISO_DTYPE_F32:
-        return fabs(value) * ISO_U_F32 + 0x1p-126;
-    default:
-        return 0;
-    }
 }
 
 iso_tensor iso_tensor_describe(iso_dtype dtype, const uint32_t *dims, uint32_t rank)

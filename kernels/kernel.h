@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the files of an op share: appending launch arguments, refusing with a reason, defining a CPU kernel.
+// What the files of an op share: appending launch arguments, refusing with a reason, checking contracts,
+// defining a CPU kernel. Error bounds are in bound.h.
 // Knows no vendor and no model.
 #ifndef ISOMER_KERNELS_KERNEL_H
 #define ISOMER_KERNELS_KERNEL_H
@@ -71,19 +72,6 @@ static inline int32_t iso_index_at(const iso_tensor *t, size_t i)
 {
     return ((const int32_t *)t->host)[t->view_offset + i];
 }
-
-// ---- error bounds ----
-
-#define ISO_U_F32  5.9604644775390625e-08 // 2^-24
-#define ISO_U_BF16 3.90625e-03            // 2^-8
-
-// n*u / (1 - n*u): the relative error of n roundings in float32.
-static inline double iso_gamma_f32(double roundings)
-{
-    return roundings * ISO_U_F32 / (1.0 - roundings * ISO_U_F32);
-}
-// What storing `value` in `dtype` may add, subnormals included.
-double iso_rounding_bound(iso_dtype dtype, double value);
 
 // ---- CPU kernels ----
 //

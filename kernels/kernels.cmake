@@ -50,6 +50,13 @@ foreach(line ${op_lines})
   set(outputs ${CMAKE_MATCH_3})
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/kernels/${op})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/op.def)
+  # The bound's formula and version stand in bound.md and are part of the program's tables.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/bound.md)
+  file(STRINGS ${folder}/bound.md bound_version REGEX "^Version [0-9]+" LIMIT_COUNT 1)
+  string(REGEX REPLACE "^Version ([0-9]+).*" "\\1" bound_version "${bound_version}")
+  file(STRINGS ${folder}/bound.md bound REGEX "^Bound: " LIMIT_COUNT 1)
+  string(REGEX REPLACE "^Bound: *" "" bound "${bound}")
+  string(REPLACE "\"" "'" bound "${bound}")
   configure_file(kernels/op_table.c.in ${generated}/${op}_table.c @ONLY)
   target_sources(isomer_kernels PRIVATE ${generated}/${op}_table.c ${folder}/ref.c)
 

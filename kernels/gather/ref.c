@@ -2,9 +2,11 @@
 //
 // Gather: contract check, reference, cost, and test inputs.
 //
-// Bound: 0 where y's dtype holds every value of the table's dtype, else one rounding to y's dtype.
+// Bound: 0 where y's dtype holds every value of the table's dtype, and where the device rounds to nearest;
+// else one rounding to y's dtype (bound.md).
 #include "kernels/gather/op.h"
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -20,7 +22,8 @@ iso_status iso_gather_check(const void *params)
     return iso_check_shape("gather", "y", &p->y, 2, (const uint32_t[]){p->index.dims[0], p->table.dims[1]});
 }
 
-iso_status iso_gather_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_gather_reference(const void *params, const iso_numerics *numerics,
+                                const iso_reference_output *outputs)
 {
     const iso_gather *p = params;
     uint32_t width = iso_tensor_width(&p->table);
@@ -29,10 +32,12 @@ iso_status iso_gather_reference(const void *params, const iso_reference_output *
         int32_t entry = iso_index_at(&p->index, r);
         bool inside = entry >= 0 && (uint32_t)entry < p->table.dims[0];
         for (uint32_t i = 0; i < width; i++) {
-            double y = inside ? iso_at(&p->table, (uint32_t)entry, i) : 0;
-            outputs[0].value[(size_t)r * width + i] = y;
-            outputs[0].bound[(size_t)r * width + i] =
-                exact || !inside ? 0 : iso_rounding_bound(p->y.dtype, y);
+            double *value = &outputs[0].value[(size_t)r * width + i];
+            double *bound = &outputs[0].bound[(size_t)r * width + i];
+            *value = inside ? iso_at(&p->table, (uint32_t)entry, i) : 0;
+            *bound = 0;
+            if (!exact)
+                iso_store_bound(numerics, p->y.dtype, *value, 0, value, bound);
         }
     }
     return ISO_OK;

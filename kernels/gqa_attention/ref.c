@@ -2,11 +2,11 @@
 //
 // GQA: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound of a score: gamma(dim + 2) * |scale| * sum |q||k|. What follows is in kernels/attention.c.
+// Bound: the errors of the scores, float32 sums of dim products with the scale, go into those of the weighted
+// average (bound.md, kernels/attention.c).
 #include "kernels/gqa_attention/op.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "kernels/attention.h"
 #include "kernels/functions.h"
@@ -43,41 +43,35 @@ iso_status iso_gqa_attention_check(const void *params)
     return iso_check_shape("gqa_attention", "y", &p->y, 3, p->q.dims);
 }
 
-static double score_key(const iso_gqa_attention *p, uint32_t q_row, uint32_t key_row, double *out_error)
+static iso_sum score_key(const iso_gqa_attention *p, const iso_numerics *numerics, uint32_t q_row,
+                         uint32_t key_row)
 {
-    uint32_t dim = iso_tensor_width(&p->q);
-    double dot = 0, absolute = 0;
-    for (uint32_t i = 0; i < dim; i++) {
-        double product = iso_at(&p->q, q_row, i) * iso_at(&p->k_cache, key_row, i);
-        dot += product;
-        absolute += fabs(product);
-    }
-    *out_error = iso_gamma_f32(dim + 2.0) * fabs((double)p->scale) * absolute;
-    return dot * (double)p->scale;
+    iso_sum sum = iso_sum_begin(numerics);
+    for (uint32_t i = 0; i < iso_tensor_width(&p->q); i++)
+        iso_sum_add(&sum, iso_at(&p->q, q_row, i), iso_at(&p->k_cache, key_row, i), (double)p->scale);
+    return sum;
 }
 
-iso_status iso_gqa_attention_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_gqa_attention_reference(const void *params, const iso_numerics *numerics,
+                                       const iso_reference_output *outputs)
 {
     const iso_gqa_attention *p = params;
     const iso_paging paging = paging_of(p);
     uint32_t tokens = p->q.dims[0], heads = p->q.dims[1], dim = p->q.dims[2], kv_heads = p->k_cache.dims[2];
-    memset(outputs[0].value, 0, iso_tensor_elems(&p->y) * sizeof(double));
-    memset(outputs[0].bound, 0, iso_tensor_elems(&p->y) * sizeof(double));
+    iso_average average;
+    ISO_TRY(iso_average_create(&average, numerics, &p->v_cache, iso_most_keys(&paging)));
     for (uint32_t row = 0; row < tokens * heads; row++) {
-        uint32_t t = row / heads, kv_head = row % heads / (heads / kv_heads),
-                 keys = iso_key_count(&paging, t);
-        double error, top = -INFINITY;
-        for (uint32_t k = 0; k < keys; k++)
-            top = fmax(top, score_key(p, row, iso_key_row(&paging, t, k) * kv_heads + kv_head, &error));
-        iso_average average = {
-            outputs[0].value + (size_t)row * dim, outputs[0].bound + (size_t)row * dim, dim, top, keys, 0, 0};
-        for (uint32_t k = 0; k < keys; k++) {
+        uint32_t t = row / heads, kv_head = row % heads / (heads / kv_heads);
+        average.count = iso_key_count(&paging, t);
+        for (uint32_t k = 0; k < average.count; k++) {
             uint32_t key_row = iso_key_row(&paging, t, k) * kv_heads + kv_head;
-            double score = score_key(p, row, key_row, &error);
-            iso_average_add(&average, score, error, &p->v_cache, key_row);
+            iso_sum score = score_key(p, numerics, row, key_row);
+            average.keys[k] = (iso_average_key){key_row, score.value, iso_sum_error(&score, 2), 0};
         }
-        iso_average_finish(&average, p->y.dtype);
+        iso_average_store(&average, p->y.dtype, outputs[0].value + (size_t)row * dim,
+                          outputs[0].bound + (size_t)row * dim);
     }
+    iso_average_destroy(&average);
     return ISO_OK;
 }
 
@@ -90,6 +84,16 @@ void iso_gqa_attention_cost(const void *params, iso_op_cost *out_cost)
     out_cost->read_bytes =
         (2 * keys * p->k_cache.dims[2] * dim + iso_tensor_elems(&p->q)) * iso_dtype_bytes(p->q.dtype);
     out_cost->written_bytes = iso_tensor_elems(&p->y) * iso_dtype_bytes(p->y.dtype);
+}
+
+// The first token's last key is its first query: the largest score comes last.
+static void plant_last(const iso_case_builder *builder, iso_gqa_attention *p, const iso_paging *paging)
+{
+    uint32_t keys = iso_key_count(paging, 0), heads = p->k_cache.dims[2];
+    for (uint32_t i = 0; i < p->q.dims[2] && keys > 1 && builder->stress == ISO_STRESS_NORMAL; i++)
+        iso_store_element(p->k_cache.host, p->k_cache.dtype,
+                          iso_elem(&p->k_cache, iso_key_row(paging, 0, keys - 1) * heads, i),
+                          iso_at(&p->q, 0, i));
 }
 
 iso_status iso_gqa_attention_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
@@ -109,8 +113,11 @@ iso_status iso_gqa_attention_build_case(const uint32_t *numbers, iso_case_builde
     ISO_TRY(iso_case_float(builder, &p->k_cache, dtype, ISO_FILL_NORMAL, cache, 4));
     ISO_TRY(iso_case_float(builder, &p->v_cache, dtype, ISO_FILL_NORMAL, cache, 4));
     const iso_paging paging = paging_of(p);
-    iso_case_poison_unseen(&paging, &p->k_cache);
-    iso_case_poison_unseen(&paging, &p->v_cache);
+    if (!builder->blank) {
+        plant_last(builder, p, &paging);
+        iso_case_poison_unseen(&paging, &p->k_cache);
+        iso_case_poison_unseen(&paging, &p->v_cache);
+    }
     p->scale = 0.5f / sqrtf((float)dim);
     return iso_case_empty(builder, &p->y, dtype, ISO_DIMS(tokens, heads, dim));
 }

@@ -3,13 +3,13 @@
 // Grouped linear layer: contract check, double-precision reference with its error bound, cost, and test
 // inputs.
 //
-// Bound as in kernels/linear: gamma(K + 4) * sum |x w| for the products, scales and sums in any order,
-// flushed subnormal products, and one rounding to y's dtype.
+// Bound as in kernels/linear: the error of a float32 sum of the products in any order, the scales' roundings
+// included, then one rounding to y's dtype (bound.md).
 #include "kernels/grouped_linear/op.h"
 
-#include <math.h>
 #include <string.h>
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -67,28 +67,30 @@ iso_status iso_grouped_linear_check(const void *params)
     return check_routing(p);
 }
 
-// One row of x times one expert's feature: the sum, and the sum of magnitudes.
-static void product(const iso_grouped_linear *p, uint32_t x_row, uint32_t expert, uint32_t feature,
-                    double out[2])
+// One row of x times one expert's feature.
+static iso_sum product(const iso_grouped_linear *p, const iso_numerics *numerics, uint32_t x_row,
+                       uint32_t expert, uint32_t feature)
 {
     uint32_t width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
     uint32_t scale_row = expert * iso_div_up(features, ISO_FP8_BLOCK) + feature / ISO_FP8_BLOCK;
-    out[0] = out[1] = 0;
+    iso_sum sum = iso_sum_begin(numerics);
     for (uint32_t k = 0; k < width; k++) {
-        double term = iso_at(&p->x, x_row, k) * iso_at(&p->weight, expert * features + feature, k);
+        double scale = 1;
         if (iso_tensor_present(&p->weight_scale))
-            term *= iso_at(&p->weight_scale, scale_row, k / ISO_FP8_BLOCK);
+            scale *= iso_at(&p->weight_scale, scale_row, k / ISO_FP8_BLOCK);
         if (iso_tensor_present(&p->x_scale))
-            term *= iso_at(&p->x_scale, x_row, k / ISO_FP8_BLOCK);
-        out[0] += term;
-        out[1] += fabs(term);
+            scale *= iso_at(&p->x_scale, x_row, k / ISO_FP8_BLOCK);
+        iso_sum_add(&sum, iso_at(&p->x, x_row, k), iso_at(&p->weight, expert * features + feature, k), scale);
     }
+    return sum;
 }
 
-iso_status iso_grouped_linear_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_grouped_linear_reference(const void *params, const iso_numerics *numerics,
+                                        const iso_reference_output *outputs)
 {
     const iso_grouped_linear *p = params;
-    uint32_t width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
+    uint32_t features = iso_tensor_width(&p->y);
+    int scales = iso_tensor_present(&p->weight_scale) + iso_tensor_present(&p->x_scale);
     for (uint32_t t = 0; t < iso_tensor_rows(&p->tiles); t++) {
         int32_t expert = iso_index_at(&p->tiles, t * TILE_WORDS),
                 first = iso_index_at(&p->tiles, t * TILE_WORDS + 1);
@@ -98,12 +100,10 @@ iso_status iso_grouped_linear_reference(const void *params, const iso_reference_
             if (p->rows_per_token)
                 x_row = (uint32_t)iso_index_at(&p->row, (size_t)s) / p->rows_per_token;
             for (uint32_t n = 0; n < features; n++) {
-                double sum[2];
-                product(p, x_row, (uint32_t)expert, n, sum);
+                iso_sum sum = product(p, numerics, x_row, (uint32_t)expert, n);
                 size_t at = (size_t)s * features + n;
-                outputs[0].value[at] = sum[0];
-                outputs[0].bound[at] = iso_gamma_f32(width + 4.0) * sum[1] + width * 0x1p-126 +
-                                       iso_rounding_bound(p->y.dtype, sum[0]);
+                iso_store_bound(numerics, p->y.dtype, sum.value, iso_sum_error(&sum, scales),
+                                &outputs[0].value[at], &outputs[0].bound[at]);
             }
         }
     }

@@ -3,12 +3,11 @@
 // Linear layer of each head: contract check, double-precision reference with its error bound, cost, and test
 // inputs.
 //
-// Bound as in kernels/linear: gamma(K + 4) * sum |x w| for products, scales and sums in any order, flushed
-// subnormal products, and one rounding to y's dtype.
+// Bound as in kernels/linear: the error of a float32 sum of the products in any order, the scales' roundings
+// included, then one rounding to y's dtype (bound.md).
 #include "kernels/head_linear/op.h"
 
-#include <math.h>
-
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -44,33 +43,35 @@ iso_status iso_head_linear_check(const void *params)
     return ISO_OK;
 }
 
-static double weight_at(const iso_head_linear *p, uint32_t row, uint32_t column)
+// Row r of x times feature n of the part of the weight that begins at row w_row.
+static iso_sum product(const iso_head_linear *p, const iso_numerics *numerics, uint32_t r, uint32_t w_row,
+                       uint32_t n)
 {
-    double value = iso_at(&p->weight, row, column);
-    if (iso_tensor_present(&p->weight_scale))
-        value *= iso_at(&p->weight_scale, row / ISO_FP8_BLOCK, column / ISO_FP8_BLOCK);
-    return value;
+    uint32_t width = iso_tensor_width(&p->x);
+    iso_sum sum = iso_sum_begin(numerics);
+    for (uint32_t k = 0; k < width; k++) {
+        uint32_t row = w_row + (p->transposed ? k : n), column = p->transposed ? n : k;
+        double scale = 1;
+        if (iso_tensor_present(&p->weight_scale))
+            scale = iso_at(&p->weight_scale, row / ISO_FP8_BLOCK, column / ISO_FP8_BLOCK);
+        iso_sum_add(&sum, iso_at(&p->x, r, k), iso_at(&p->weight, row, column), scale);
+    }
+    return sum;
 }
 
-iso_status iso_head_linear_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_head_linear_reference(const void *params, const iso_numerics *numerics,
+                                     const iso_reference_output *outputs)
 {
     const iso_head_linear *p = params;
     uint32_t rows = iso_tensor_rows(&p->x), heads = p->x.dims[1];
-    uint32_t width = iso_tensor_width(&p->x), features = iso_tensor_width(&p->y);
+    uint32_t features = iso_tensor_width(&p->y), scales = iso_tensor_present(&p->weight_scale);
     for (uint32_t r = 0; r < rows; r++) {
         uint32_t w_row = r % heads * p->head_rows + p->row_offset;
         for (uint32_t n = 0; n < features; n++) {
-            double sum = 0, magnitude = 0;
-            for (uint32_t k = 0; k < width; k++) {
-                double w = p->transposed ? weight_at(p, w_row + k, n) : weight_at(p, w_row + n, k);
-                double term = iso_at(&p->x, r, k) * w;
-                sum += term;
-                magnitude += fabs(term);
-            }
+            iso_sum sum = product(p, numerics, r, w_row, n);
             size_t at = (size_t)r * features + n;
-            outputs[0].value[at] = sum;
-            outputs[0].bound[at] = iso_gamma_f32(width + 4.0) * magnitude + width * 0x1p-126 +
-                                   iso_rounding_bound(p->y.dtype, sum);
+            iso_store_bound(numerics, p->y.dtype, sum.value, iso_sum_error(&sum, scales),
+                            &outputs[0].value[at], &outputs[0].bound[at]);
         }
     }
     return ISO_OK;

@@ -30,8 +30,10 @@ iso_status iso_kv_write_check(const void *params)
     return ISO_OK;
 }
 
-iso_status iso_kv_write_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_kv_write_reference(const void *params, const iso_numerics *numerics,
+                                  const iso_reference_output *outputs)
 {
+    (void)numerics; // exact
     const iso_kv_write *p = params;
     uint64_t elems = iso_tensor_elems(&p->cache);
     size_t row_elems = (size_t)p->cache.dims[2] * p->cache.dims[3];
@@ -63,20 +65,22 @@ iso_status iso_kv_write_build_case(const uint32_t *numbers, iso_case_builder *bu
     iso_kv_write *p = params;
     uint32_t pages = numbers[0], heads = numbers[1], width = numbers[2], unslotted = numbers[3],
              margin = numbers[4];
-    uint32_t rows = pages * ISO_KV_PAGE_TOKENS, tokens = rows + unslotted;
+    uint32_t rows = pages * ISO_KV_PAGE_TOKENS, tokens = rows - numbers[5] + unslotted;
     iso_dtype dtype = builder->dtypes[0];
     if (heads > 0) {
         ISO_TRY(iso_case_float(builder, &p->x, dtype, ISO_FILL_NORMAL, ISO_DIMS(tokens, heads, width)));
-        ISO_TRY(iso_case_empty(builder, &p->cache, dtype, ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, heads, width)));
+        ISO_TRY(iso_case_float(builder, &p->cache, dtype, ISO_FILL_NORMAL,
+                               ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, heads, width)));
     } else {
         ISO_TRY(iso_case_float(builder, &p->x, dtype, ISO_FILL_NORMAL, ISO_DIMS(tokens, width + 2 * margin)));
         p->x.dims[1] = width;
         p->x.view_offset = margin;
-        ISO_TRY(iso_case_empty(builder, &p->cache, dtype, ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, width)));
+        ISO_TRY(iso_case_float(builder, &p->cache, dtype, ISO_FILL_NORMAL,
+                               ISO_DIMS(pages, ISO_KV_PAGE_TOKENS, width)));
     }
     ISO_TRY(iso_case_empty(builder, &p->slots, ISO_DTYPE_I32, ISO_DIMS(tokens)));
-    // Every row once, in an order of its own (37 has no common factor with 64 or 3), the tokens without one
-    // between.
+    // Each row at most once, in an order of its own (37 has no common factor with 64 or 3), the tokens
+    // without one between.
     int32_t *slots = p->slots.host;
     for (uint32_t t = 0; t < tokens; t++)
         slots[t] = t < unslotted ? -1 : (int32_t)((t - unslotted) * 37 % rows);

@@ -2,13 +2,11 @@
 //
 // Linear layer: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound: a float32 sum of K products in any order has the error gamma(K) * sum |x w|; the product of two
-// scales, its product with a block's sum, the sum over the blocks and the bias add at most 4 roundings to any
-// term. A device may flush subnormal products. Then one rounding to y's dtype.
+// Bound: the error of a float32 sum of the products in any order, the scales' roundings and the bias
+// included, then one rounding to y's dtype (bound.md).
 #include "kernels/linear/op.h"
 
-#include <math.h>
-
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -59,27 +57,26 @@ static double scale_of(const iso_linear *p, uint32_t row, uint32_t feature, uint
     return scale;
 }
 
-iso_status iso_linear_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_linear_reference(const void *params, const iso_numerics *numerics,
+                                const iso_reference_output *outputs)
 {
     const iso_linear *p = params;
     uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x),
              features = iso_tensor_width(&p->y);
+    int scales = iso_tensor_present(&p->weight_scale) + iso_tensor_present(&p->x_scale);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t n = 0; n < features; n++) {
-            double sum = iso_tensor_present(&p->bias) ? iso_at(&p->bias, 0, n) : 0;
-            double magnitude = fabs(sum);
+            iso_sum sum = iso_sum_begin(numerics);
+            if (iso_tensor_present(&p->bias))
+                iso_sum_add(&sum, iso_at(&p->bias, 0, n), 1, 1);
             for (uint32_t k0 = 0; k0 < width; k0 += ISO_FP8_BLOCK) {
                 double scale = scale_of(p, r, n, k0);
-                for (uint32_t k = k0; k < width && k < k0 + ISO_FP8_BLOCK; k++) {
-                    double term = iso_at(&p->x, r, k) * iso_at(&p->weight, n, k) * scale;
-                    sum += term;
-                    magnitude += fabs(term);
-                }
+                for (uint32_t k = k0; k < width && k < k0 + ISO_FP8_BLOCK; k++)
+                    iso_sum_add(&sum, iso_at(&p->x, r, k), iso_at(&p->weight, n, k), scale);
             }
             size_t at = (size_t)r * features + n;
-            outputs[0].value[at] = sum;
-            outputs[0].bound[at] = iso_gamma_f32(width + 4.0) * magnitude + width * 0x1p-126 +
-                                   iso_rounding_bound(p->y.dtype, sum);
+            iso_store_bound(numerics, p->y.dtype, sum.value, iso_sum_error(&sum, scales),
+                            &outputs[0].value[at], &outputs[0].bound[at]);
         }
     }
     return ISO_OK;

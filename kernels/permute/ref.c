@@ -31,8 +31,10 @@ static void set_tile(double *tile, double expert, double first, double rows)
     tile[3] = 0;
 }
 
-iso_status iso_permute_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_permute_reference(const void *params, const iso_numerics *numerics,
+                                 const iso_reference_output *outputs)
 {
+    (void)numerics; // exact
     const iso_permute *p = params;
     uint64_t count = iso_tensor_elems(&p->index);
     double *row = outputs[0].value, *slot = outputs[1].value, *tile = outputs[2].value;

@@ -3,14 +3,14 @@
 // Quantisation to FP8: contract check, double-precision reference with its error bound, cost, and test
 // inputs.
 //
-// Bound: the scale is a float32 division of an exact maximum by 448, which a device may get wrong by 2.5
-// units in the last place (OpenCL 1.2, section 7.4), 5 u. The quotient x / scale has that error and its own,
-// 10 u in all, and 2 u more for the constants: q may be any E4M3 value that a quotient within that distance
-// rounds to. Mostly that is one value, and the bound is 0.
+// Bound: the scale is a float32 division of an exact maximum by 448. The quotient x / scale has the errors of
+// two divisions: q may be any E4M3 value that a quotient within that distance rounds to. Mostly that is one
+// value, and the bound is 0 (bound.md).
 #include "kernels/quantize_activation/op.h"
 
 #include <math.h>
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -43,23 +43,26 @@ static double round_e4m3(double value)
     return iso_load_element(&bits, ISO_DTYPE_F8_E4M3, 0);
 }
 
-iso_status iso_quantize_activation_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_quantize_activation_reference(const void *params, const iso_numerics *numerics,
+                                             const iso_reference_output *outputs)
 {
     const iso_quantize_activation *p = params;
     uint32_t rows = iso_tensor_rows(&p->x), width = iso_tensor_width(&p->x),
              k_blocks = iso_tensor_width(&p->scale);
+    // Compilers may turn a division by 448 into a product with its rounded reciprocal.
+    double off = fmax(numerics->root_unit, 2 * numerics->unit);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t k0 = 0; k0 < width; k0 += ISO_FP8_BLOCK) {
             uint32_t end = width - k0 < ISO_FP8_BLOCK ? width : k0 + ISO_FP8_BLOCK;
-            double largest = 1e-4;
+            double largest = (double)1e-4f;
             for (uint32_t k = k0; k < end; k++)
                 largest = fmax(largest, fabs(iso_at(&p->x, r, k)));
             double scale = largest / 448;
             size_t block = (size_t)r * k_blocks + k0 / ISO_FP8_BLOCK;
-            outputs[1].value[block] = scale;
-            outputs[1].bound[block] = scale * iso_gamma_f32(6);
+            iso_store_bound(numerics, p->scale.dtype, scale, scale * off, &outputs[1].value[block],
+                            &outputs[1].bound[block]);
             for (uint32_t k = k0; k < end; k++) {
-                double quotient = iso_at(&p->x, r, k) / scale, spread = iso_gamma_f32(12);
+                double quotient = iso_at(&p->x, r, k) / scale, spread = 1.01 * (off + numerics->root_unit);
                 double q = round_e4m3(quotient);
                 size_t at = (size_t)r * width + k;
                 outputs[0].value[at] = q;

@@ -2,17 +2,17 @@
 //
 // RoPE: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound of a * cos - b * sin: cos and sin are within 2e-7 (TRIGONOMETRIC) absolute; their product with the
-// scale, the two products and the sum add 3 roundings each to terms of at most |a| scale and |b| scale. Then
-// y's rounding.
+// Bound of a * cos - b * sin: an absolute error of cos and sin, the roundings of their product with the
+// scale, of two products and a sum, then one rounding to y's dtype. Angle 0 is exact (bound.md).
 #include "kernels/rope/op.h"
 
 #include <math.h>
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
-#define TRIGONOMETRIC 2e-7
+#define TRIGONOMETRIC 3.4 // units that cos and sin may be off
 #define TWO_PI        6.283185307179586
 
 iso_status iso_rope_check(const void *params)
@@ -35,7 +35,30 @@ iso_status iso_rope_check(const void *params)
     return iso_check_shape("rope", "y", &p->y, p->x.rank, p->x.dims);
 }
 
-iso_status iso_rope_reference(const void *params, const iso_reference_output *outputs)
+// y = scale * (a c + b s)
+typedef struct turn {
+    double a, c, b, s;
+} turn;
+
+static double turn_error(const iso_numerics *numerics, const turn *t, double scale)
+{
+    double products = fabs(t->a * t->c) + fabs(t->b * t->s), y = fabs(t->a * t->c + t->b * t->s);
+    double roundings = scale == 1 ? 1 : 2; // of each product, and of cos and sin times the scale
+    double error = numerics->unit * (TRIGONOMETRIC * (fabs(t->a) + fabs(t->b)) + roundings * products + y);
+    return fabs(scale) * (1.01 * error + iso_flushed(numerics, t->a) + iso_flushed(numerics, t->b)) +
+           4 * iso_flush_bound(numerics);
+}
+
+// Of scale * a, where the angle is 0.
+static double still_error(const iso_numerics *numerics, double a, double scale)
+{
+    double y = fabs(scale * a);
+    return (scale == 1 ? 0 : 2 * numerics->unit * y + iso_underflow(numerics, y)) +
+           fabs(scale) * iso_flushed(numerics, a);
+}
+
+iso_status iso_rope_reference(const void *params, const iso_numerics *numerics,
+                              const iso_reference_output *outputs)
 {
     const iso_rope *p = params;
     uint32_t r = iso_tensor_width(&p->x), rows = iso_tensor_rows(&p->x);
@@ -49,13 +72,14 @@ iso_status iso_rope_reference(const void *params, const iso_reference_output *ou
             double angle = TWO_PI * (double)(turns >> 32) / 0x1p32;
             uint32_t first = p->interleaved ? 2 * i : i, second = p->interleaved ? 2 * i + 1 : i + r / 2;
             double a = iso_at(&p->x, row, first), b = iso_at(&p->x, row, second);
-            double y[2] = {scale * (a * cos(angle) - b * sin(angle)),
-                           scale * (a * sin(angle) + b * cos(angle))};
-            double error = fabs(scale) * (fabs(a) + fabs(b)) * (TRIGONOMETRIC + iso_gamma_f32(3));
+            double c = cos(angle), s = sin(angle);
+            const turn turns_of[2] = {{a, c, -b, s}, {a, s, b, c}};
             for (int j = 0; j < 2; j++) {
                 size_t at = (size_t)row * r + (j ? second : first);
-                outputs[0].value[at] = y[j];
-                outputs[0].bound[at] = error + iso_rounding_bound(p->y.dtype, fabs(y[j]) + error);
+                double y = scale * (turns_of[j].a * turns_of[j].c + turns_of[j].b * turns_of[j].s);
+                double error = (uint32_t)(turns >> 32) == 0 ? still_error(numerics, j ? b : a, scale)
+                                                            : turn_error(numerics, &turns_of[j], scale);
+                iso_store_bound(numerics, p->y.dtype, y, error, &outputs[0].value[at], &outputs[0].bound[at]);
             }
         }
     }
@@ -72,6 +96,18 @@ void iso_rope_cost(const void *params, iso_op_cost *out_cost)
     out_cost->written_bytes = elems * iso_dtype_bytes(p->y.dtype);
 }
 
+// Base 10000, plain or stretched as in DeepSeek-V3 (YaRN: factor 40 over 4096 positions, beta 32 and 1).
+static double case_frequency(uint32_t i, uint32_t r, bool yarn)
+{
+    double plain = pow(10000.0, -2.0 * i / r), per_turn = r / (2 * log(10000.0));
+    if (!yarn)
+        return plain;
+    double low = floor(per_turn * log(4096 / (32 * TWO_PI))), high = ceil(per_turn * log(4096 / TWO_PI));
+    double ramp = fmin(1, fmax(0, (i - low) / fmax(high - low, 0.001)));
+    return plain / 40 * ramp + plain * (1 - ramp);
+}
+
+// numbers: tokens, heads (0: x of rank 2), r, interleaved, extra columns before x, in place, YaRN
 iso_status iso_rope_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
 {
     iso_rope *p = params;
@@ -87,13 +123,13 @@ iso_status iso_rope_build_case(const uint32_t *numbers, iso_case_builder *builde
     p->x.dims[p->x.rank - 1] = r;
     p->x.view_offset = before;
     ISO_TRY(iso_case_empty(builder, &p->positions, ISO_DTYPE_I32, ISO_DIMS(tokens)));
-    static const int32_t positions[] = {163839, 0, 1, 1048575, 4097, 2147483647, 65536};
+    static const int32_t positions[] = {163839, 0, 1, 1048575, 4097, 2147483647, 65536, 4095, 163838};
     for (uint32_t t = 0; t < tokens; t++)
-        ((int32_t *)p->positions.host)[t] = positions[t % 7];
+        ((int32_t *)p->positions.host)[t] = positions[t % 9];
     ISO_TRY(iso_case_empty(builder, &p->frequency, ISO_DTYPE_U32, ISO_DIMS(r / 2, 2)));
     uint32_t *frequency = p->frequency.host;
-    for (uint32_t i = 0; i < r / 2; i++) { // base 10000
-        double turns = pow(10000.0, -2.0 * i / r) / TWO_PI * 0x1p32;
+    for (uint32_t i = 0; i < r / 2; i++) {
+        double turns = case_frequency(i, r, numbers[6] != 0) / TWO_PI * 0x1p32;
         frequency[2 * i] = (uint32_t)turns;
         frequency[2 * i + 1] = (uint32_t)((turns - floor(turns)) * 0x1p32);
     }

@@ -2,16 +2,18 @@
 //
 // Gate of an MLP: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound: e^-z has a relative error of 2 units in the last place, 4 u; 1 + e^-z has no more, as both terms are
-// positive, and one rounding; a division may err by 5 u, the product by one more: 12 u in all are allowed.
-// Where e^-z overflows, silu(z) is below 2.7e-37 in magnitude and may come out as 0; a device may
-// flush a subnormal product. Then one rounding to y's dtype.
+// Bound: the error of e^-z, as far as it counts in 1 + e^-z, the roundings of that sum, of the division and
+// of the product, then one rounding to y's dtype (bound.md). Where e^-z nears the largest float, silu(z) is
+// below 1e-35 in magnitude and may come out as 0.
 #include "kernels/silu_mul/op.h"
 
 #include <math.h>
 
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
+
+#define NEAR_OVERFLOW -85.0 // of e^-z, and its reciprocal near the subnormals
 
 iso_status iso_silu_mul_check(const void *params)
 {
@@ -25,7 +27,17 @@ iso_status iso_silu_mul_check(const void *params)
     return iso_check_shape("silu_mul", "y", &p->y, p->gate.rank, p->gate.dims);
 }
 
-iso_status iso_silu_mul_reference(const void *params, const iso_reference_output *outputs)
+// Of y before it is stored.
+static double relative_error(const iso_numerics *numerics, double gate)
+{
+    if (gate < NEAR_OVERFLOW)
+        return 1;
+    double weight = 1 / (1 + exp(gate)); // of e^-z in 1 + e^-z
+    return 1.01 * (weight * numerics->exp_unit + 2 * numerics->unit + numerics->root_unit);
+}
+
+iso_status iso_silu_mul_reference(const void *params, const iso_numerics *numerics,
+                                  const iso_reference_output *outputs)
 {
     const iso_silu_mul *p = params;
     uint32_t rows = iso_tensor_rows(&p->y), width = iso_tensor_width(&p->y);
@@ -33,10 +45,10 @@ iso_status iso_silu_mul_reference(const void *params, const iso_reference_output
         for (uint32_t i = 0; i < width; i++) {
             size_t at = (size_t)r * width + i;
             double gate = iso_at(&p->gate, r, i), up = iso_at(&p->up, r, i);
-            double y = gate / (1 + exp(-gate)) * up;
-            outputs[0].value[at] = y;
-            outputs[0].bound[at] = fabs(y) * iso_gamma_f32(12) + fabs(up) * 2.7e-37 + 0x1p-126 +
-                                   iso_rounding_bound(p->y.dtype, y);
+            double silu = gate / (1 + exp(-gate)), y = silu * up;
+            double error = fabs(y) * relative_error(numerics, gate) + iso_flushed(numerics, gate) * fabs(up) +
+                           iso_flushed(numerics, up) * fabs(silu) + iso_underflow(numerics, silu) * fabs(up);
+            iso_store_bound(numerics, p->y.dtype, y, error, &outputs[0].value[at], &outputs[0].bound[at]);
         }
     }
     return ISO_OK;

@@ -2,11 +2,10 @@
 //
 // Un-permute: contract check, double-precision reference with its error bound, cost, and test inputs.
 //
-// Bound: gamma(k + 1) * (|base| + sum |weight||x|), then y's rounding.
+// Bound: the error of a float32 sum of base and k products, then one rounding to y's dtype (bound.md).
 #include "kernels/unpermute/op.h"
 
-#include <math.h>
-
+#include "kernels/bound.h"
 #include "kernels/case.h"
 #include "kernels/functions.h"
 
@@ -30,23 +29,23 @@ iso_status iso_unpermute_check(const void *params)
     return iso_check_shape("unpermute", "y", &p->y, 2, out);
 }
 
-iso_status iso_unpermute_reference(const void *params, const iso_reference_output *outputs)
+iso_status iso_unpermute_reference(const void *params, const iso_numerics *numerics,
+                                   const iso_reference_output *outputs)
 {
     const iso_unpermute *p = params;
     uint32_t chosen = p->x.dims[1], width = p->x.dims[2];
     for (uint32_t t = 0; t < p->x.dims[0]; t++)
         for (uint32_t i = 0; i < width; i++) {
-            double sum = iso_tensor_present(&p->base) ? iso_at(&p->base, t, i) : 0, absolute = fabs(sum);
+            iso_sum sum = iso_sum_begin(numerics);
+            if (iso_tensor_present(&p->base))
+                iso_sum_add(&sum, iso_at(&p->base, t, i), 1, 1);
             for (uint32_t j = 0; j < chosen; j++) {
                 uint32_t row = (uint32_t)iso_index_at(&p->slot, (size_t)t * chosen + j);
-                double product = iso_at(&p->weight, t, j) * iso_at(&p->x, row, i);
-                sum += product;
-                absolute += fabs(product);
+                iso_sum_add(&sum, iso_at(&p->weight, t, j), iso_at(&p->x, row, i), 1);
             }
-            double error = iso_gamma_f32(chosen + 1.0) * absolute;
-            outputs[0].value[(size_t)t * width + i] = sum;
-            outputs[0].bound[(size_t)t * width + i] =
-                error + iso_rounding_bound(p->y.dtype, fabs(sum) + error);
+            size_t at = (size_t)t * width + i;
+            iso_store_bound(numerics, p->y.dtype, sum.value, iso_sum_error(&sum, 0), &outputs[0].value[at],
+                            &outputs[0].bound[at]);
         }
     return ISO_OK;
 }

@@ -13,6 +13,9 @@ extern "C" {
 // Every op, in alphabetical order. Lent, constant, the same on each call.
 ISO_API const iso_op_table *iso_ops(void);
 
+// IEEE 754 to nearest; subnormals may be flushed.
+ISO_API extern const iso_numerics iso_numerics_ieee;
+
 #ifdef __cplusplus
 }
 #endif

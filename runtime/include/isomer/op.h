@@ -108,9 +108,21 @@ typedef struct iso_op_cost {
     uint64_t written_bytes;
 } iso_op_cost;
 
+// How a device rounds, as measured (conformance/profile) or as IEEE 754 has it: what error bounds are made
+// of.
+typedef struct iso_numerics {
+    double unit;      // largest relative error of one float32 operation: 2^-24 to nearest, 2^-23 cut off
+    bool biased;      // roundings are all to one side, so that they add up instead of averaging out
+    double flush;     // smaller magnitudes may be taken for 0, of operands and of results
+    double exp_unit;  // largest relative error of exp
+    double root_unit; // of a square root, and of a division
+    double bf16_unit; // of storing as BF16: 2^-8 to nearest
+} iso_numerics;
+
 // A reference result: one double and one error bound for each element of the op's first `output_count`
 // outputs, rows packed (stride = width). `bound` is the largest |error| that an honest float32-accumulating
-// kernel may make, rounding to the output's dtype included; 0 demands equality.
+// kernel may make on a device with these numerics, rounding to the output's dtype included; 0 demands
+// equality.
 typedef struct iso_reference_output {
     double *value;
     double *bound;
@@ -123,10 +135,13 @@ typedef struct iso_op_info {
     uint32_t input_count;
     uint32_t output_count;
     size_t params_bytes;
+    const char *bound; // the formula of the reference's error bound, as derived in kernels/<op>/bound.md
+    uint32_t bound_version;
     // Checks shapes, dtypes and attributes against the op's contract; names the field and the value.
     iso_status (*check)(const void *params);
     // Double precision, plain, on host tensors; rows are independent of each other.
-    iso_status (*reference)(const void *params, const iso_reference_output *outputs);
+    iso_status (*reference)(const void *params, const iso_numerics *numerics,
+                            const iso_reference_output *outputs);
     void (*cost)(const void *params, iso_op_cost *out_cost);
     // Builds the inputs of test case `numbers` (the values of an ISO_CASE line) into params.
     iso_status (*build_case)(const uint32_t *numbers, struct iso_case_builder *builder, void *params);
