@@ -123,6 +123,18 @@ static void wrong_command_lines_exit_with_2(void **state)
         {{"tokenize", "tiny-r1", "--ids", "-1"}, "--ids holds \"-1\"; allowed: ids from 0 to"},
         {{"tokenize", "tiny-r1", "--ids", "99999999999999999999"}, "allowed: ids from 0 to"},
         {{"tokenize", "tiny-r1", "--ids", "1000000"}, "--ids holds \"1000000\"; allowed: ids from 0 to"},
+        {{"conform", "prove", "x"}, "no action \"prove\"; actions: verify, diff, keygen"},
+        {{"conform", "verify"}, "verify takes 1 names, here are 0"},
+        {{"conform", "diff", "a"}, "diff takes 2 names, here are 1"},
+        {{"conform", "--profile", "Sparse"}, "no profile \"Sparse\"; profiles: Core, MLA"},
+        {{"conform", "--level", "slow"}, "--level is \"slow\"; allowed: quick|standard|exhaustive"},
+        {{"conform", "--unit", "ops/nothing"}, "no unit of level quick fits \"ops/nothing\""},
+        {{"conform", "--self-test", "--list"},
+         "2 of an action, --case, --self-test, --branches and --list are given"},
+        {{"conform", "--key", "k"}, "--key is given without --out"},
+        {{"conform", "--resume"}, "--resume is given without --out"},
+        {{"conform", "--list", "--out", "x"}, "only a run of the suites writes a bundle"},
+        {{"conform", "--public-key", "k"}, "only verify looks at it"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         expect_failure(run(cases[i].arguments), 2, cases[i].says);

@@ -10,6 +10,9 @@
 #include "tools/isomer/output.h"
 
 #define REPAINT_NS 100000000u
+// The time left is guessed from at least this much.
+#define LEAST_PERCENT 3.0
+#define LEAST_SECONDS 2.0
 
 static uint64_t now_ns(void)
 {
@@ -20,7 +23,8 @@ static uint64_t now_ns(void)
 
 void cli_progress_begin(cli_progress *progress, const char *label)
 {
-    *progress = (cli_progress){.on = isatty(STDERR_FILENO) == 1, .last_ns = now_ns()};
+    uint64_t now = now_ns();
+    *progress = (cli_progress){.on = isatty(STDERR_FILENO) == 1, .start_ns = now, .last_ns = now};
     cli_clean_text(label, progress->label, sizeof progress->label);
 }
 
@@ -33,6 +37,9 @@ void cli_progress_update(void *context, uint64_t done, uint64_t total)
     progress->shown = true;
     double percent = total ? 100.0 * (double)done / (double)total : 0.0;
     fprintf(stderr, "\r\033[K%s: %3.0f %%", progress->label, percent);
+    double spent = (double)(progress->last_ns - progress->start_ns) / 1e9;
+    if (percent >= LEAST_PERCENT && spent >= LEAST_SECONDS)
+        fprintf(stderr, ", about %.0f s left", spent * (100.0 / percent - 1.0));
     fflush(stderr);
 }
 

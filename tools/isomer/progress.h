@@ -13,6 +13,7 @@ typedef struct cli_progress {
     char label[64];
     bool on;
     bool shown;
+    uint64_t start_ns;
     uint64_t last_ns; // of the latest repaint
 } cli_progress;
 
