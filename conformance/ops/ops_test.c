@@ -3,8 +3,10 @@
 // The op suite's quick units on every device of the machine, in this process (so that sanitizers see it),
 // one line per op and device.
 //
-//     ops_test [PATTERN]    only units whose id contains it: "linear", "ops/rope/f32_none_f32/2/cancel";
-//                           ISOMER_TEST_DEVICES narrows the devices, ISOMER_TEST_LEVEL=standard runs more
+//     ops_test [PATTERN [N]]    only units whose id contains it: "linear", "ops/rope/f32_none_f32/2/cancel";
+//     N of
+//                               them, spread evenly. ISOMER_TEST_DEVICES narrows the devices,
+//                               ISOMER_TEST_LEVEL=standard runs more
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,16 +78,27 @@ static void name_of(const char *id, char *name, size_t bytes)
     snprintf(name, bytes, "%.*s", (int)strcspn(start, "/"), start);
 }
 
+// Keeps the units of the level whose id contains the pattern (NULL: all), and of these `most`, spread evenly.
+static void narrow(conform_unit_list *list, conform_level level, const char *pattern, size_t most)
+{
+    size_t fitting = 0, kept = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->units[i].level <= level && (!pattern || strstr(list->units[i].id, pattern)))
+            list->units[fitting++] = list->units[i];
+    for (size_t i = 0; i < fitting; i++)
+        if (most >= fitting || i * most / fitting != (i + 1) * most / fitting)
+            list->units[kept++] = list->units[i];
+    list->count = kept;
+}
+
 static void run_device(iso_registry *registry, iso_device *device, const conform_unit_list *list,
-                       const char *pattern, counts *sum)
+                       conform_level level, counts *sum)
 {
     const conform_suite *suite = conform_find_suite("ops");
-    const char *level = getenv("ISOMER_TEST_LEVEL");
     line line = {.name = ""};
     conform_context context = {.registry = registry,
                                .device = device,
-                               .level =
-                                   level && strcmp(level, "standard") == 0 ? CONFORM_STANDARD : CONFORM_QUICK,
+                               .level = level,
                                .seed = SEED,
                                .numerics = iso_numerics_ieee,
                                .case_folder = getenv("ISOMER_TEST_CASES"),
@@ -99,8 +112,6 @@ static void run_device(iso_registry *registry, iso_device *device, const conform
     for (size_t i = 0; i < list->count; i++) {
         const conform_unit *unit = &list->units[i];
         char name[sizeof line.name];
-        if (unit->level > context.level || (pattern && !strstr(unit->id, pattern)))
-            continue;
         name_of(unit->id, name, sizeof name);
         if (strcmp(name, line.name) != 0) {
             close_line(&line, iso_device_name(device), sum);
@@ -132,8 +143,11 @@ int main(int argc, char **argv)
         printf("ops: %s\n", iso_status_last()->text);
         sum.failed++;
     }
+    const char *wanted = getenv("ISOMER_TEST_LEVEL");
+    conform_level level = wanted && strcmp(wanted, "standard") == 0 ? CONFORM_STANDARD : CONFORM_QUICK;
+    narrow(&list, level, argc > 1 ? argv[1] : NULL, argc > 2 ? strtoul(argv[2], NULL, 10) : SIZE_MAX);
     for (uint32_t d = 0; d < fleet.count; d++)
-        run_device(fleet.registry, fleet.devices[d], &list, argc > 1 ? argv[1] : NULL, &sum);
+        run_device(fleet.registry, fleet.devices[d], &list, level, &sum);
     conform_unit_list_deinit(&list);
     fleet_close(&fleet);
     printf("ops: %u passed, %u failed, %u skipped\n", sum.passed, sum.failed, sum.skipped);
