@@ -34,3 +34,5 @@ foreach(source ${fuzz_sources})
     target_link_libraries(${name} PRIVATE isomer_static PkgConfig::JANSSON)
   endif()
 endforeach()
+
+include(conformance/simulators/simulators.cmake)

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+//
+// mma, ldmatrix, stmatrix and movmatrix against plain matrix products, with the ISA's own formulas for which
+// lane holds which element; shuffles against their definition; and the approximate instructions inside the
+// ISA's bounds, exact and perturbed.
+#include "ptx_test.h"
+
+#include <math.h>
+
+typedef struct shape {
+    const char *text, *a_type, *b_type, *d_type;
+    unsigned m, k, a_regs, b_regs, d_regs; // registers of 32 bits; f64 counts two
+} shape;
+
+static const shape shapes[] = {
+    {"m16n8k8.row.col.f32.f16.f16.f32", "f16", "f16", "f32", 16, 8, 2, 1, 4},
+    {"m16n8k16.row.col.f32.f16.f16.f32", "f16", "f16", "f32", 16, 16, 4, 2, 4},
+    {"m16n8k16.row.col.f16.f16.f16.f16", "f16", "f16", "f16", 16, 16, 4, 2, 2},
+    {"m16n8k8.row.col.f32.bf16.bf16.f32", "bf16", "bf16", "f32", 16, 8, 2, 1, 4},
+    {"m16n8k16.row.col.f32.bf16.bf16.f32", "bf16", "bf16", "f32", 16, 16, 4, 2, 4},
+    {"m16n8k4.row.col.f32.tf32.tf32.f32", "tf32", "tf32", "f32", 16, 4, 2, 1, 4},
+    {"m16n8k8.row.col.f32.tf32.tf32.f32", "tf32", "tf32", "f32", 16, 8, 4, 2, 4},
+    {"m16n8k16.row.col.s32.s8.u8.s32", "s8", "u8", "s32", 16, 16, 2, 1, 4},
+    {"m16n8k32.row.col.s32.s8.s8.s32", "s8", "s8", "s32", 16, 32, 4, 2, 4},
+    {"m8n8k16.row.col.s32.u8.s8.s32", "u8", "s8", "s32", 8, 16, 1, 1, 2},
+    {"m16n8k32.row.col.f32.e4m3.e4m3.f32", "e4m3", "e4m3", "f32", 16, 32, 4, 2, 4},
+    {"m16n8k32.row.col.f32.e5m2.e4m3.f32", "e5m2", "e4m3", "f32", 16, 32, 4, 2, 4},
+    {"m16n8k16.row.col.f16.e4m3.e4m3.f16", "e4m3", "e4m3", "f16", 16, 16, 2, 1, 2},
+};
+
+// ---- numbers of few bits, by their definition ----
+
+static double decode(const char *type, uint32_t bits)
+{
+    int fraction = !strcmp(type, "f16") ? 10 : !strcmp(type, "bf16") ? 7 : !strcmp(type, "e4m3") ? 3 : 2;
+    int width = !strcmp(type, "f16") || !strcmp(type, "bf16") ? 16 : 8;
+    float f;
+    if (!strcmp(type, "s8"))
+        return (int8_t)bits;
+    if (!strcmp(type, "u8"))
+        return (uint8_t)bits;
+    if (!strcmp(type, "tf32") || !strcmp(type, "f32")) {
+        bits = type[0] == 't' ? bits & 0xffffe000u : bits;
+        memcpy(&f, &bits, 4);
+        return f;
+    }
+    if (!strcmp(type, "s32"))
+        return (int32_t)bits;
+    int exponent_bits = width - 1 - fraction, bias = (1 << (exponent_bits - 1)) - 1;
+    int e = (int)(bits >> fraction) & ((1 << exponent_bits) - 1);
+    double v = (double)(bits & ((1u << fraction) - 1)) / (1 << fraction);
+    v = e ? ldexp(1 + v, e - bias) : ldexp(v, 1 - bias);
+    return bits >> (width - 1) & 1 ? -v : v;
+}
+
+static unsigned per_register(const char *type)
+{
+    return !strcmp(type, "f16") || !strcmp(type, "bf16") ? 2 : !strcmp(type, "tf32") ? 1 : 4;
+}
+
+// A pattern of moderate size, no NaN: sums stay exact enough to compare.
+static uint32_t random_pattern(const char *type, uint64_t *seed)
+{
+    uint32_t r = (uint32_t)next_random(seed), out = 0, per = per_register(type);
+    for (uint32_t i = 0; i < per; i++) {
+        uint32_t part = r >> (32 / per * i);
+        if (!strcmp(type, "f16"))
+            part = (part & 0x83ff) | 0x3800 | (part >> 3 & 0x0400);
+        else if (!strcmp(type, "bf16"))
+            part = (part & 0x80ff) | 0x3f00;
+        else if (!strcmp(type, "tf32"))
+            part = (part & 0x80ffffff) | 0x3f000000;
+        else if (!strcmp(type, "e4m3"))
+            part = (part & 0xff) == 0x7f || (part & 0xff) == 0xff ? 0x30 : part & 0xff;
+        else if (!strcmp(type, "e5m2"))
+            part = (part & 0x83) | 0x34 | (part & 8);
+        out |= (part & (per == 1 ? ~0u : (1u << 32 / per) - 1)) << (32 / per * i);
+    }
+    return out;
+}
+
+// ---- one product ----
+
+static uint32_t input[3][4][32], output[4][32]; // [a, b, c][register][lane]
+
+static void write_mma(const shape *s, char *text, size_t bytes)
+{
+    const char *d_reg = !strcmp(s->d_type, "f32") ? "f" : "r";
+    unsigned counts[3] = {s->a_regs, s->b_regs, s->d_regs};
+    size_t used = (size_t)snprintf(
+        text, bytes,
+        HEADER
+        ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .b32 %%r<40>;\n.reg .f32 %%f<40>;\n"
+        ".reg .b64 %%rd<8>;\nld.param.u64 %%rd0, [p0];\nld.param.u64 %%rd1, [p1];\nmov.u32 %%r0, %%tid.x;\n"
+        "mul.wide.u32 %%rd2, %%r0, 4;\nadd.u64 %%rd0, %%rd0, %%rd2;\nadd.u64 %%rd1, %%rd1, %%rd2;\n");
+    for (unsigned which = 0; which < 3; which++)
+        for (unsigned i = 0; i < counts[which]; i++)
+            used += (size_t)snprintf(text + used, bytes - used, "ld.global.b32 %%%s%u, [%%rd0+%u];\n",
+                                     which == 2 ? d_reg : "r", 1 + which * 8 + i, (which * 4 + i) * 128);
+    used += (size_t)snprintf(text + used, bytes - used, "mma.sync.aligned.%s ", s->text);
+    for (unsigned which = 0; which < 4; which++) {
+        unsigned set = which == 0 ? 3 : which - 1,
+                 count = which == 0 || which == 3 ? s->d_regs : counts[which - 1];
+        used += (size_t)snprintf(text + used, bytes - used, which ? ", {" : "{");
+        for (unsigned i = 0; i < count; i++)
+            used += (size_t)snprintf(text + used, bytes - used, "%s%%%s%u", i ? "," : "",
+                                     which == 0 || which == 3 ? d_reg : "r", 1 + set * 8 + i);
+        used += (size_t)snprintf(text + used, bytes - used, "}");
+    }
+    used += (size_t)snprintf(text + used, bytes - used, ";\n");
+    for (unsigned i = 0; i < s->d_regs; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "st.global.b32 [%%rd1+%u], %%%s%u;\n", i * 128,
+                                 d_reg, 25 + i);
+    snprintf(text + used, bytes - used, "ret;\n}\n");
+}
+
+typedef struct buffer {
+    void *data;
+    size_t bytes;
+} buffer;
+#define BUFFER(array) ((buffer){array, sizeof array})
+
+static bool run_text(const char *text, buffer in, buffer out, unsigned threads, uint64_t seed)
+{
+    char message[PTX_MESSAGE_BYTES];
+    ptx_memory *memory = ptx_memory_create(0);
+    ptx_module *module;
+    uint64_t params[2];
+    reports found = {.count = 0};
+    ptx_launch_result result;
+    ptx_status status = ptx_module_load(memory, text, strlen(text), message, &module);
+    CHECK(status == PTX_OK, "%s\n%s", message, text);
+    if (status == PTX_OK) {
+        ptx_memory_alloc(memory, in.bytes, "in", &params[0]);
+        ptx_memory_alloc(memory, out.bytes, "out", &params[1]);
+        ptx_memory_write(memory, params[0], in.data, in.bytes);
+        ptx_launch launch = {.kernel = ptx_module_find_kernel(module, "k"),
+                             .grid = {1, 1, 1},
+                             .block = {threads, 1, 1},
+                             .params = params,
+                             .param_bytes = 16,
+                             .approximation_seed = seed,
+                             .report = collect,
+                             .user = &found};
+        status = ptx_launch_run(memory, &launch, &result);
+        CHECK(status == PTX_OK && !found.count, "%s%s\n%s", result.message,
+              found.count ? found.list[0].text : "", text);
+        ptx_memory_read(memory, params[1], out.data, out.bytes, NULL);
+    }
+    ptx_module_destroy(module);
+    ptx_memory_destroy(memory);
+    return status == PTX_OK;
+}
+
+// The ISA's formulas: element i of lane l.
+static void place_a(const shape *s, unsigned lane, unsigned i, unsigned *row, unsigned *col)
+{
+    unsigned group = lane >> 2, in = lane % 4, per = per_register(s->a_type);
+    if (per == 1) { // tf32
+        *row = i == 0 || i == 2 ? group : group + 8;
+        *col = i < 2 ? in : in + 4;
+    } else if (per == 2) {
+        *row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
+        *col = in * 2 + (i & 1) + (i >= 4 ? 8 : 0);
+    } else if (s->m == 8) {
+        *row = group;
+        *col = in * 4 + i;
+    } else if (s->k == 16) {
+        *row = i < 4 ? group : group + 8;
+        *col = in * 4 + (i & 3);
+    } else {
+        *row = i < 4 || (i >= 8 && i < 12) ? group : group + 8;
+        *col = in * 4 + (i & 3) + (i >= 8 ? 16 : 0);
+    }
+}
+
+static void place_b(const shape *s, unsigned lane, unsigned i, unsigned *row, unsigned *col)
+{
+    unsigned in = lane % 4, per = per_register(s->b_type);
+    *col = lane >> 2;
+    *row = per == 1   ? i == 0 ? in : in + 4
+           : per == 2 ? in * 2 + (i & 1) + (i >= 2 ? 8 : 0)
+                      : in * 4 + (i & 3) + (i >= 4 ? 16 : 0);
+}
+
+static void test_mma(const shape *s, uint64_t *seed)
+{
+    char text[8192];
+    static double a[16][32], b[32][8], c[16][8];
+    bool half = !strcmp(s->d_type, "f16"), whole = !strcmp(s->d_type, "s32");
+    for (unsigned l = 0; l < 32; l++) {
+        unsigned row, col, per = per_register(s->a_type);
+        for (unsigned r = 0; r < s->a_regs; r++) {
+            input[0][r][l] = random_pattern(s->a_type, seed);
+            for (unsigned e = 0; e < per; e++) {
+                place_a(s, l, r * per + e, &row, &col);
+                a[row][col] =
+                    decode(s->a_type, per == 1 ? input[0][r][l]
+                                               : input[0][r][l] >> 32 / per * e & ((1u << 32 / per) - 1));
+            }
+        }
+        for (unsigned r = 0; r < s->b_regs; r++) {
+            input[1][r][l] = random_pattern(s->b_type, seed);
+            for (unsigned e = 0; e < per; e++) {
+                place_b(s, l, r * per + e, &row, &col);
+                b[row][col] =
+                    decode(s->b_type, per == 1 ? input[1][r][l]
+                                               : input[1][r][l] >> 32 / per * e & ((1u << 32 / per) - 1));
+            }
+        }
+        for (unsigned r = 0; r < s->d_regs; r++)
+            input[2][r][l] = half    ? random_pattern("f16", seed)
+                             : whole ? (uint32_t)next_random(seed) >> 8
+                                     : random_pattern("tf32", seed);
+        for (unsigned i = 0; i < s->m / 4; i++)
+            c[(l >> 2) + (i < 2 ? 0 : 8)][l % 4 * 2 + (i & 1)] =
+                half ? decode("f16", input[2][i / 2][l] >> 16 * (i & 1) & 0xffff)
+                     : decode(s->d_type, input[2][i][l]);
+    }
+    write_mma(s, text, sizeof text);
+    for (unsigned perturbed = 0; perturbed < 2; perturbed++) {
+        if (!run_text(text, BUFFER(input), BUFFER(output), 32, perturbed))
+            return;
+        for (unsigned l = 0; l < 32; l++)
+            for (unsigned i = 0; i < s->m / 4; i++) {
+                unsigned row = (l >> 2) + (i < 2 ? 0 : 8), col = l % 4 * 2 + (i & 1);
+                double sum = c[row][col], size = fabs(sum);
+                for (unsigned k = 0; k < s->k; k++) {
+                    sum += a[row][k] * b[k][col];
+                    size += fabs(a[row][k] * b[k][col]);
+                }
+                double got = half ? decode("f16", output[i / 2][l] >> 16 * (i & 1) & 0xffff)
+                                  : decode(s->d_type, output[i][l]);
+                double bound = whole ? 0 : half ? size * 0x1p-11 : size * (perturbed ? 0x1p-20 : 0x1p-24);
+                if (half && fabs(sum) > 65504)
+                    continue;
+                CHECK(fabs(got - sum) <= bound, "%s: (%u,%u) is %.9g, not %.9g", s->text, row, col, got, sum);
+            }
+    }
+}
+
+// ---- moves of matrices ----
+
+static void test_moves(void)
+{
+    static uint16_t in[32][8], out[3][32][8];
+    uint32_t loaded[8][32];
+    for (unsigned r = 0; r < 32; r++)
+        for (unsigned c = 0; c < 8; c++)
+            in[r][c] = (uint16_t)(r * 100 + c);
+    // a store moves back what a load has taken; the transposed halves and movmatrix are looked at by their
+    // formulas
+    static const char text[] = HEADER
+        ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .b32 %r<40>;\n.reg .b64 %rd<8>;\n.shared "
+        ".align 16 .b8 s[512];\n"
+        ".shared .align 16 .b8 t[512];\nld.param.u64 %rd0, [p0];\nld.param.u64 %rd1, [p1];\nmov.u32 %r0, "
+        "%tid.x;\nmul.wide.u32 %rd2, %r0, 16;\n"
+        "add.u64 %rd3, %rd0, %rd2;\nshl.b32 %r1, %r0, 4;\nmov.u32 %r2, s;\nadd.u32 %r2, %r2, %r1;\nmov.u32 "
+        "%r3, t;\nadd.u32 %r3, %r3, %r1;\n"
+        "cp.async.cg.shared.global [%r2], [%rd3], 16;\ncp.async.wait_all;\nbar.sync 0;\n"
+        "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r4,%r5,%r6,%r7}, "
+        "[%r2];\nldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%r8,%r9}, [%r2];\n"
+        "movmatrix.sync.aligned.m8n8.trans.b16 %r10, %r4;\nldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r11}, "
+        "[%r2];\n"
+        "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%r3], {%r4,%r5,%r6,%r7};\nbar.sync 0;\n"
+        "mul.wide.u32 %rd4, %r0, 4;\nadd.u64 %rd5, %rd1, %rd4;\nst.global.b32 [%rd5], %r4;\nst.global.b32 "
+        "[%rd5+128], %r7;\nst.global.b32 [%rd5+256], %r8;\n"
+        "st.global.b32 [%rd5+384], %r9;\nst.global.b32 [%rd5+512], %r10;\nst.global.b32 [%rd5+640], %r11;\n"
+        "ld.shared.v4.b32 {%r20,%r21,%r22,%r23}, [%r3];\nadd.u64 %rd6, %rd1, %rd2;\nst.global.v4.b32 "
+        "[%rd6+1024], {%r20,%r21,%r22,%r23};\nret;\n}\n";
+    uint8_t all[1024 + 512];
+    if (!run_text(text, BUFFER(in), BUFFER(all), 32, 0))
+        return;
+    memcpy(loaded, all, sizeof loaded);
+    memcpy(out[0], all + 1024, 512);
+    for (unsigned l = 0; l < 32; l++)
+        for (unsigned e = 0; e < 2; e++) {
+            unsigned row = l / 4, col = l % 4 * 2 + e;
+            CHECK((uint16_t)(loaded[0][l] >> 16 * e) == in[row][col], "ldmatrix: lane %u", l);
+            CHECK((uint16_t)(loaded[1][l] >> 16 * e) == in[24 + row][col], "ldmatrix, fourth: lane %u", l);
+            CHECK((uint16_t)(loaded[2][l] >> 16 * e) == in[col][row], "ldmatrix.trans: lane %u", l);
+            CHECK((uint16_t)(loaded[3][l] >> 16 * e) == in[8 + col][row], "ldmatrix.trans, second: lane %u",
+                  l);
+            CHECK((uint16_t)(loaded[4][l] >> 16 * e) == in[col][row], "movmatrix: lane %u", l);
+            CHECK(loaded[5][l] == loaded[0][l], "ldmatrix.x1: lane %u", l);
+        }
+    for (unsigned r = 0; r < 32; r++)
+        for (unsigned c = 0; c < 8; c++)
+            CHECK(out[0][r][c] == in[r / 8 * 8 + c][r % 8], "stmatrix.trans: row %u", r);
+}
+
+// ---- shuffles ----
+
+static void test_shuffle(const char *mode, unsigned width, unsigned by)
+{
+    char text[2048];
+    uint32_t in[32], out[2][32];
+    bool up = !strcmp(mode, "up");
+    unsigned c = ((32 - width) << 8) | (up ? 0 : 31);
+    for (unsigned l = 0; l < 32; l++)
+        in[l] = 1000 + l;
+    snprintf(text, sizeof text,
+             HEADER ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .pred %%p;\n.reg .b32 "
+                    "%%r<9>;\n.reg .b64 %%rd<8>;\nld.param.u64 %%rd0, [p0];\n"
+                    "ld.param.u64 %%rd1, [p1];\nmov.u32 %%r0, %%tid.x;\nmul.wide.u32 %%rd2, %%r0, "
+                    "4;\nadd.u64 %%rd0, %%rd0, %%rd2;\nadd.u64 %%rd1, %%rd1, %%rd2;\n"
+                    "ld.global.b32 %%r1, [%%rd0];\nshfl.sync.%s.b32 %%r1|%%p, %%r1, %u, %u, -1;\nselp.b32 "
+                    "%%r2, 1, 0, %%p;\nst.global.b32 [%%rd1], %%r1;\n"
+                    "st.global.b32 [%%rd1+128], %%r2;\nret;\n}\n",
+             mode, by, c);
+    if (!run_text(text, BUFFER(in), BUFFER(out), 32, 0))
+        return;
+    for (unsigned l = 0; l < 32; l++) {
+        unsigned first = l / width * width;
+        int source = up                      ? (int)l - (int)by
+                     : !strcmp(mode, "down") ? (int)(l + by)
+                     : !strcmp(mode, "bfly") ? (int)(l ^ by)
+                                             : (int)(first + by % width);
+        bool inside = up ? source >= (int)first : source < (int)(first + width);
+        CHECK(out[0][l] == 1000 + (inside ? (unsigned)source : l) && out[1][l] == inside,
+              "shfl.%s %u of %u: lane %u has %u, %u", mode, by, width, l, out[0][l], out[1][l]);
+    }
+}
+
+// ---- approximations ----
+
+typedef struct approximate {
+    const char *text;
+    double (*exact)(double);
+    double relative, absolute, from, to;
+} approximate;
+
+static double reciprocal(double v)
+{
+    return 1 / v;
+}
+
+static double reciprocal_root(double v)
+{
+    return 1 / sqrt(v);
+}
+
+static void test_approximation(const approximate *f)
+{
+    enum { N = 1024 };
+    char text[1024];
+    static float in[N], out[N], exact[N];
+    uint64_t seed = 3;
+    unsigned moved = 0;
+    for (unsigned i = 0; i < N; i++)
+        in[i] = (float)(f->from + (f->to - f->from) * (double)(next_random(&seed) >> 11) * 0x1p-53);
+    snprintf(text, sizeof text,
+             HEADER ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .b32 %%r;\n.reg .f32 "
+                    "%%f;\n.reg .b64 %%rd<8>;\nld.param.u64 %%rd0, [p0];\n"
+                    "ld.param.u64 %%rd1, [p1];\nmov.u32 %%r, %%tid.x;\nmul.wide.u32 %%rd2, %%r, 4;\nadd.u64 "
+                    "%%rd0, %%rd0, %%rd2;\nadd.u64 %%rd1, %%rd1, %%rd2;\n"
+                    "ld.global.f32 %%f, [%%rd0];\n%s %%f, %%f;\nst.global.f32 [%%rd1], %%f;\nret;\n}\n",
+             f->text);
+    for (uint64_t run = 0; run < 4; run++) {
+        if (!run_text(text, BUFFER(in), BUFFER(out), N, run))
+            return;
+        if (run == 0)
+            memcpy(exact, out, sizeof out);
+        for (unsigned i = 0; i < N; i++) {
+            double right = f->exact((double)in[i]);
+            moved += out[i] != exact[i];
+            CHECK(run ? fabs(out[i] - right) <= fabs(right) * f->relative + f->absolute
+                      : out[i] == (float)right,
+                  "%s of %.9g in run %u: %.9g, not %.9g", f->text, (double)in[i], (unsigned)run,
+                  (double)out[i], right);
+        }
+    }
+    CHECK(moved > N, "%s: only %u of %u results moved", f->text, moved, 3 * N);
+}
+
+int main(void)
+{
+    static const approximate approximations[] = {
+        {"ex2.approx.f32", exp2, 0x1.6a09e7p-23, 0, -100, 100},
+        {"lg2.approx.f32", log2, 0x1p-22, 0, 3, 1e6},
+        {"lg2.approx.f32", log2, 0, 0x1.51940p-23, 0.51, 1.99},
+        {"rcp.approx.f32", reciprocal, 0x1p-23, 0, -1000, 1000},
+        {"sqrt.approx.f32", sqrt, 0x1p-23, 0, 0, 1e9},
+        {"rsqrt.approx.f32", reciprocal_root, 0x1.126p-23, 0, 1e-9, 1e9},
+        {"sin.approx.f32", sin, 0, 0x1.6a0ap-21, -6.28, 6.28},
+        {"cos.approx.f32", cos, 0, 0x1.6a0ap-21, -6.28, 6.28},
+        {"tanh.approx.f32", tanh, 0x1p-11, 0, -5, 5},
+    };
+    static const char *const modes[] = {"up", "down", "bfly", "idx"};
+    uint64_t seed = 1;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (unsigned run = 0; run < 4; run++)
+            test_mma(&shapes[i], &seed);
+    test_moves();
+    for (unsigned m = 0; m < 4; m++)
+        for (unsigned width = 1; width <= 32; width *= 2)
+            for (unsigned by = 0; by < 32; by += 3)
+                test_shuffle(modes[m], width, by);
+    for (size_t i = 0; i < sizeof approximations / sizeof *approximations; i++)
+        test_approximation(&approximations[i]);
+    return finish("matrix");
+}
