@@ -107,12 +107,12 @@ static iso_status count_launches_of(sim_device *sim, const char *kernel, uint32_
 }
 
 // The rules of whole launches and lists for this kernel, with their names found among its arguments. A "*"
-// rule is not for kernels that lack the name.
+// rule is not for kernels that lack the name. Copies belong to no kernel: their rules are the device's.
 static iso_status bind_rules(sim_device *sim, sim_module *module)
 {
     for (uint32_t i = 0; i < sim->chip->rule_count; i++) {
         const sim_rule *rule = &sim->chip->rules[i];
-        if (iso_sim_rule_is_inside(rule) || !iso_sim_rule_names(rule, module->name))
+        if (rule->site == SIM_COPY || iso_sim_rule_is_inside(rule) || !iso_sim_rule_names(rule, module->name))
             continue;
         sim_bound_rule bound = {.rule = *rule, .argument = -1};
         bool wants_buffer = rule->change == SIM_STALE || rule->change == SIM_CLOBBER;

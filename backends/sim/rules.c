@@ -271,6 +271,26 @@ static iso_status parse_terms(sim_words *words, sim_rule *rule)
 
 // ---- rules ----
 
+// What is asked where nothing answers would hold always or never: that is a mistake in the line.
+static iso_status check_asked(const sim_words *words, const sim_rule *rule)
+{
+    if (rule->site == SIM_COPY && (rule->term_count > 0 || strcmp(rule->kernel, "*") != 0))
+        return iso_fail(ISO_INVALID_ARGUMENT,
+                        "%s:%u: a copy belongs to no kernel; write \"fault * copy ...\" without conditions",
+                        words->file, words->line);
+    if (rule->site == SIM_MODULE && rule->term_count > 0)
+        return iso_fail(ISO_INVALID_ARGUMENT, "%s:%u: a rule of a module has no conditions", words->file,
+                        words->line);
+    for (uint32_t i = 0; i < rule->term_count && !sites[rule->site].inside; i++) {
+        sim_subject subject = rule->terms[i].subject;
+        if (subject != SIM_LAUNCH_NUMBER && subject != SIM_ARGUMENT)
+            return iso_fail(ISO_INVALID_ARGUMENT,
+                            "%s:%u: \"%s\" is no subject of a condition on a %s; allowed: launch, arg",
+                            words->file, words->line, subjects[subject], sites[rule->site].name);
+    }
+    return ISO_OK;
+}
+
 static iso_status parse_rule(sim_words *words, sim_rule *rule)
 {
     static const uint64_t ordinal_range[2] = {0, 9999};
@@ -284,7 +304,8 @@ static iso_status parse_rule(sim_words *words, sim_rule *rule)
     }
     ISO_TRY(parse_change(words, rule->site, &rule->change));
     ISO_TRY(parse_operand(words, rule));
-    return parse_terms(words, rule);
+    ISO_TRY(parse_terms(words, rule));
+    return check_asked(words, rule);
 }
 
 iso_status iso_sim_rules_parse(sim_words *words, sim_chip *chip)

@@ -9,24 +9,23 @@
 
 #include "conformance/bisect/halve.h"
 
-static void say(const conform_bisect_options *options, const char *what)
-{
-    if (options->progress)
-        options->progress(options->progress_context, what);
-}
-
 // ---- observed runs ----
 
-static iso_status observe(const conform_observer_options *options, conform_trace *trace, char *fault,
-                          size_t fault_bytes)
+// `fault` is left alone where there is none.
+static iso_status observe(const conform_bisect_options *bisect, const conform_observer_options *options,
+                          const char *what, conform_trace *trace, char fault[CONFORM_DETAIL_BYTES])
 {
     conform_observer observer = {0};
     iso_status status = ISO_OK;
     ISO_TRY_GOTO(conform_trace_create(options->subject, trace), done);
     ISO_TRY_GOTO(conform_observer_create(options, &observer), done);
-    for (uint32_t step = 0; step < options->subject->step_count; step++)
+    for (uint32_t step = 0; step < options->subject->step_count; step++) {
+        if (bisect->progress)
+            bisect->progress(bisect->progress_context, what, step, options->subject->step_count);
         ISO_TRY_GOTO(conform_observe_step(&observer, step, trace), done);
-    snprintf(fault, fault_bytes, "%s", observer.input_fault);
+    }
+    if (observer.input_fault[0])
+        memcpy(fault, observer.input_fault, sizeof observer.input_fault);
 done:
     conform_observer_destroy(&observer);
     return status;
@@ -34,15 +33,17 @@ done:
 
 static iso_status observe_reference(const conform_bisect_options *options, conform_bisection *out)
 {
-    char fault[CONFORM_DETAIL_BYTES];
+    char fault[CONFORM_DETAIL_BYTES] = "";
     const iso_graph *graph = options->subject->graph;
     conform_observer_options reference = {.subject = options->subject,
                                           .device = options->reference,
                                           .numerics = options->reference_numerics,
                                           .flops_limit = options->flops_limit,
                                           .judge = true};
-    say(options, "the reference runs");
-    ISO_TRY(observe(&reference, &out->reference, fault, sizeof fault));
+    ISO_TRY(observe(options, &reference, "the reference runs", &out->reference, fault));
+    if (fault[0])
+        return iso_fail(ISO_INVALID_ARGUMENT, "the reference %s is wrong itself: %s; name another reference",
+                        iso_device_name(options->reference), fault);
     for (uint32_t step = 0; step < out->reference.step_count; step++)
         for (uint32_t node = 0; node < out->reference.node_count; node++) {
             const conform_verdict *verdict = conform_trace_verdict(&out->reference, step, node);
@@ -69,9 +70,10 @@ static iso_status observe_device(const conform_bisect_options *options, bool rep
                                        .sound = &out->reference,
                                        .repair = repair};
     out->runs++;
-    say(options,
-        repair ? "the device runs, with the guilty ops' outputs replaced" : "the device runs, observed");
-    return observe(&device, trace, out->transport, sizeof out->transport);
+    return observe(options, &device,
+                   repair ? "the device runs, with the guilty ops' outputs replaced"
+                          : "the device runs, observed",
+                   trace, out->transport);
 }
 
 // ---- verdicts ----
@@ -118,7 +120,7 @@ void conform_add_guilty(const conform_bisect_options *options, const conform_tra
     const conform_subject *s = options->subject;
     if (conform_find_guilty(out, guilty.node))
         return;
-    guilty.tokens = s->sizes[s->steps[guilty.step].size].tokens;
+    guilty.tokens = s->steps[guilty.step].tokens;
     guilty.late = guilty.late || right_before(s, trace, guilty.node, guilty.step);
     if (guilty.runs == 0)
         guilty.runs = out->runs;
@@ -134,6 +136,7 @@ static void collect_guilty(const conform_bisect_options *options, const conform_
     for (uint32_t node = 0; node < trace->node_count; node++)
         for (uint32_t step = 0; step < trace->step_count; step++) {
             const conform_verdict *verdict = conform_trace_verdict(trace, step, node);
+            out->unjudged += verdict->judged == 0 && verdict->score <= 1 && !beneath;
             out->sampled = out->sampled || (verdict->elems && verdict->judged < verdict->elems / 2);
             if (!(verdict->score <= 1))
                 conform_add_guilty(

@@ -36,15 +36,15 @@ typedef struct conform_bisect_options {
     const iso_numerics *numerics;   // of the device
     const iso_numerics *reference_numerics;
     double flops_limit; // a call above is judged by a sample of its rows; 0: never
-    // May be NULL. What is being done, for people who wait.
-    void (*progress)(void *context, const char *what);
+    // May be NULL. What is being done, for people who wait; `done` of `total` steps of it are.
+    void (*progress)(void *context, const char *what, uint32_t done, uint32_t total);
     void *progress_context;
 } conform_bisect_options;
 
 // An op that adds error above its bound.
 typedef struct conform_guilty {
     uint32_t node, step; // the first step where it shows
-    uint32_t tokens;     // of that step, padding included
+    uint32_t tokens;     // of that step, without padding
     uint32_t runs;       // partial runs of the device until it was named
     bool beneath;        // shows only when ops before it are repaired
     bool hidden;         // shows only when nothing is read between the ops
@@ -60,6 +60,7 @@ typedef struct conform_bisection {
     uint32_t runs;     // partial runs on the device
     uint32_t op_count; // nodes of the graph
     bool *inherits;    // [node]: off by more than its own bound, and only because of what it read
+    uint32_t unjudged; // calls of the first observed run of which no element was judged
     bool sampled;      // some calls were judged by a sample of their rows
     // An op that makes indices is guilty, or one failed. It is not run unobserved: what reads wrong indices
     // could touch any memory.

@@ -8,27 +8,21 @@
 #include "conformance/bisect/bisect.h"
 #include "conformance/ops/case_file.h"
 
-// The case's file name is made from its unit, in a folder; `path` says which.
+// The unit is the file's name without its ending.
 static iso_status write_named(const char *path, conform_case *test_case)
 {
-    char folder[1024], unit[CONFORM_UNIT_BYTES], written[1200];
+    char unit[CONFORM_UNIT_BYTES];
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    size_t length = strlen(name), folder_length = slash ? (size_t)(slash - path) : 0;
-    if (length == 0 || length >= sizeof unit || folder_length >= sizeof folder)
+    size_t length = strlen(name);
+    if (length == 0 || length >= sizeof unit)
         return iso_fail(ISO_INVALID_ARGUMENT,
                         "the case's path \"%.100s\" has a name of %zu characters; allowed: 1 to %zu", path,
                         length, sizeof unit - 1);
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)folder_length : 1, slash ? path : ".");
-    if (slash == path)
-        snprintf(folder, sizeof folder, "/");
-    test_case->unit = unit;
     snprintf(unit, sizeof unit, "%s", name);
     if (length > 5 && strcmp(name + length - 5, ".case") == 0)
         unit[length - 5] = 0;
-    ISO_TRY(conform_case_write(folder, test_case, written, sizeof written));
-    if (strcmp(written, path) != 0 && rename(written, path) != 0)
-        return iso_fail(ISO_IO, "%s cannot be renamed to %s", written, path);
-    return ISO_OK;
+    test_case->unit = unit;
+    return conform_case_write_file(path, test_case);
 }
 
 // Elements that the op leaves alone may hold anything.

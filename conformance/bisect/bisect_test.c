@@ -104,7 +104,8 @@ static void cache_row_cut(void *params)
 }
 static void beside_the_table_row(void *params)
 {
-    ((iso_gather *)params)->table.view_offset++;
+    // Never outside of the table: what lies there may be the output.
+    ((iso_gather *)params)->table.row_stride--;
 }
 static void experts_overlap(void *params)
 {
@@ -291,9 +292,30 @@ static void sound_kernels_are_not_guilty(void **state)
         assert_int_equal(found.guilty_count, 0);
         assert_int_equal(found.runs, 2);
         assert_false(found.sampled);
+        assert_int_equal(found.unjudged, 0);
         conform_bisection_destroy(&found);
         close_subject(f);
     }
+}
+
+// However little of a call is judged, it is never nothing.
+static void samples_are_never_empty(void **state)
+{
+    fixture *f = *state;
+    conform_bisect_options options = {.subject = &f->subject,
+                                      .device = f->device,
+                                      .reference = f->device,
+                                      .numerics = &iso_numerics_ieee,
+                                      .reference_numerics = &iso_numerics_ieee,
+                                      .flops_limit = 1};
+    conform_bisection found;
+    open_subject(f, "v3-bf16", FEW_TOKENS);
+    assert_int_equal(conform_bisect(&options, &found), ISO_OK);
+    assert_int_equal(found.guilty_count, 0);
+    assert_true(found.sampled);
+    assert_int_equal(found.unjudged, 0);
+    conform_bisection_destroy(&found);
+    close_subject(f);
 }
 
 static void each_fault_is_named(void **state)
@@ -560,6 +582,23 @@ static void swapping_ranks_the_broken_class_first(void **state)
     close_subject(f);
 }
 
+// What the reference would read far outside of its memory is not run; the other classes are ranked.
+static void swapping_survives_wild_indices(void **state)
+{
+    fixture *f = *state;
+    conform_swap swaps[ISO_OP_COUNT];
+    uint32_t count;
+    open_subject(f, "v3-bf16", FEW_TOKENS);
+    chip c = open_chip("fault permute write slot add 100000000");
+    conform_bisect_options options = options_for(f, &c);
+    assert_int_equal(conform_swap_run(&options, swaps, &count), ISO_OK);
+    assert_true(count > 10);
+    assert_int_equal(swaps[0].op, iso_op_permute);
+    assert_true(isinf(swaps[0].rms) && swaps[1].rms < 1e-5);
+    close_chip(&c);
+    close_subject(f);
+}
+
 // ---- choices ----
 
 // Four experts of which two are chosen; the second and third key differ by `gap`.
@@ -592,6 +631,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_kernels_are_not_guilty),
+        cmocka_unit_test(samples_are_never_empty),
         cmocka_unit_test(each_fault_is_named),
         cmocka_unit_test(a_fault_at_one_token_count_is_named),
         cmocka_unit_test(two_faults_are_named),
@@ -601,6 +641,7 @@ int main(void)
         cmocka_unit_test(faults_of_chips_are_named),
         cmocka_unit_test(a_fault_of_the_second_replay_is_named),
         cmocka_unit_test(swapping_ranks_the_broken_class_first),
+        cmocka_unit_test(swapping_survives_wild_indices),
         cmocka_unit_test(choices_are_judged_by_margins),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -123,16 +123,14 @@ static iso_status run_part(const hunt *h, const conform_part *part, mismatch *ou
                                    .sizes = s->sizes,
                                    .size_count = s->size_count,
                                    .dims = s->dims};
-    char what[96];
     *out = (mismatch){0};
-    snprintf(what, sizeof what, "the device runs ops %u to %u of %u, unobserved", part->first, part->end - 1,
-             h->out->op_count);
-    if (h->options->progress)
-        h->options->progress(h->options->progress_context, what);
     h->out->runs++;
     conform_part_uses(s->graph, part, h->uses);
     ISO_TRY_GOTO(conform_rig_create(s->graph, part, &options, &rig), done);
     for (uint32_t step = 0; step <= h->last_step && !out->found; step++) {
+        if (h->options->progress)
+            h->options->progress(h->options->progress_context, "parts of the model run unobserved", step,
+                                 h->last_step + 1);
         ISO_TRY_GOTO(feed(h, &rig, part, step), done);
         if (conform_rig_run(&rig, s->steps[step].size) != ISO_OK) {
             *out = (mismatch){.found = true, .step = step};

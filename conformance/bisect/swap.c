@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conformance/bisect/bisect.h"
+#include "conformance/ops/case_indices.h"
 #include "kernels/op_list.h"
 
 typedef struct swapper {
@@ -24,6 +25,7 @@ typedef struct walk {
     size_t logit, choice;
     double worst, square;
     uint32_t other_choices;
+    bool wild; // ended where an op would have read indices out of range
 } walk;
 
 // ---- one op, wherever it runs ----
@@ -53,6 +55,14 @@ static iso_status run_node(swapper *s, conform_rig *rig, uint32_t step, uint32_t
                                  iso_graph_storage_bytes(subject->graph, root, &dims)));
     }
     return ISO_OK;
+}
+
+// Whether the node would read integers out of range, which kernels and references trust.
+static bool reads_wild_indices(const swapper *s, uint32_t step, uint32_t node)
+{
+    uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
+    conform_observer_params(&s->reference, step, node, params);
+    return conform_indices_check(conform_node_op(s->subject->graph, node), params) != ISO_OK;
 }
 
 static iso_status begin_step(swapper *s, uint32_t step)
@@ -113,6 +123,9 @@ static iso_status walk_steps(swapper *s, walk *w)
     for (uint32_t step = 0; step < subject->step_count; step++) {
         ISO_TRY(begin_step(s, step));
         for (uint32_t node = 0; node < iso_graph_node_count(subject->graph); node++) {
+            w->wild = reads_wild_indices(s, step, node);
+            if (w->wild)
+                return ISO_OK;
             bool swapped = iso_graph_node(subject->graph, node)->op == w->op;
             ISO_TRY(run_node(s, swapped ? &s->device.rig : &s->reference.rig, step, node));
         }
@@ -160,24 +173,45 @@ static iso_status create(const conform_bisect_options *options, swapper *s)
     return conform_observer_create(&reference, &s->reference);
 }
 
-static iso_status walk_classes(const conform_bisect_options *options, swapper *s, conform_swap *out,
-                               uint32_t *out_count)
+static double over(double effect, double rms)
+{
+    if (effect == 0)
+        return 0;
+    return rms > 0 ? effect / rms : (double)INFINITY;
+}
+
+static iso_status walk_base(const conform_bisect_options *options, swapper *s, double *out_rms)
 {
     walk base = {.op = ISO_OP_COUNT};
     ISO_TRY(walk_steps(s, &base));
-    double rms = sqrt(s->base_square / (double)s->logit_count);
-    for (uint32_t op = 0; op < iso_graph_ops(s->subject->graph)->count; op++) {
+    *out_rms = sqrt(s->base_square / (double)s->logit_count);
+    if (base.wild || !isfinite(*out_rms))
+        return iso_fail(ISO_INVALID_ARGUMENT, "the reference %s is wrong itself: %s; name another reference",
+                        iso_device_name(options->reference),
+                        base.wild ? "an op makes indices out of range" : "its logits are not finite");
+    return ISO_OK;
+}
+
+static iso_status walk_classes(const conform_bisect_options *options, swapper *s, conform_swap *out,
+                               uint32_t *out_count)
+{
+    double rms;
+    uint32_t op_count = iso_graph_ops(s->subject->graph)->count;
+    ISO_TRY(walk_base(options, s, &rms));
+    for (uint32_t op = 0; op < op_count; op++) {
         walk w = {.op = op};
         uint32_t nodes = count_nodes(s->subject, op);
         if (nodes == 0)
             continue;
         if (options->progress)
-            options->progress(options->progress_context, iso_graph_ops(s->subject->graph)->ops[op]->name);
+            options->progress(options->progress_context, "classes of ops", op, op_count);
         ISO_TRY(walk_steps(s, &w));
+        if (w.wild)
+            w.worst = w.square = (double)INFINITY;
         out[(*out_count)++] = (conform_swap){.op = op,
                                              .node_count = nodes,
-                                             .worst = w.worst / rms,
-                                             .rms = sqrt(w.square / (double)s->logit_count) / rms,
+                                             .worst = over(w.worst, rms),
+                                             .rms = over(sqrt(w.square / (double)s->logit_count), rms),
                                              .choices = w.other_choices};
     }
     qsort(out, *out_count, sizeof *out, by_effect);

@@ -84,15 +84,26 @@ static void cut_operand(iso_tensor *tensor, uint32_t first, uint32_t count)
     }
 }
 
-// Keeps every n-th tile of a grouped product; all others count as unused.
+static bool is_used(const int32_t *tile)
+{
+    return tile[0] >= 0 && tile[2] > 0;
+}
+
+// Keeps every n-th used tile of a grouped product, and one at least; all others count as unused.
 static iso_status thin_tiles(iso_grouped_linear *p, uint32_t keep_every, uint32_t salt, int32_t **out_tiles)
 {
     uint32_t tiles = iso_tensor_rows(&p->tiles);
     ISO_TRY(ISO_NEW(NULL, (size_t)tiles * TILE_WORDS, out_tiles));
     memcpy(*out_tiles, p->tiles.host, (size_t)tiles * TILE_WORDS * sizeof **out_tiles);
+    uint32_t used = 0, nth = 0;
     for (uint32_t i = 0; i < tiles; i++)
-        if ((i + salt) % keep_every != 0)
-            (*out_tiles)[i * TILE_WORDS] = -1;
+        used += is_used(*out_tiles + (size_t)i * TILE_WORDS);
+    uint32_t every = keep_every < used ? keep_every : used;
+    for (uint32_t i = 0; i < tiles; i++) {
+        int32_t *tile = *out_tiles + (size_t)i * TILE_WORDS;
+        if (is_used(tile) && nth++ % every != salt % every)
+            tile[0] = -1;
+    }
     p->tiles.host = *out_tiles;
     return ISO_OK;
 }
@@ -226,6 +237,8 @@ iso_status conform_judge_call(const conform_call *call, conform_verdict *out)
             note(out, "it wrote outside of its output");
         }
     }
+    if (out->judged == 0)
+        note(out, "nothing of it was judged");
 done:
     conform_free_expected(call->op, expected);
     iso_free(NULL, tiles);

@@ -33,7 +33,8 @@ static iso_status record_timed(device_bench *bench, iso_buffer *buffer, iso_list
     return iso_list_finish(*out_list);
 }
 
-static iso_status judge_times(device_bench *bench, iso_list *list, uint32_t run)
+// Takes each dispatch's least time so far: a machine that stalls only makes times longer.
+static iso_status take_times(device_bench *bench, iso_list *list, uint32_t run, uint64_t least[TIMED])
 {
     uint64_t times[TIMED + 1] = {0}, sum = 0;
     uint32_t count = TIMED - 1;
@@ -47,16 +48,13 @@ static iso_status judge_times(device_bench *bench, iso_list *list, uint32_t run)
     ISO_TRY(iso_list_times(list, times, &count));
     device_expect(bench, count == TIMED, "run %u: %u times of %d dispatches", run, count, TIMED);
     for (uint32_t i = 0; i < TIMED; i++) {
-        device_expect(bench, times[i] > 0, "run %u: dispatch %u took 0 ns", run, i);
+        least[i] = run == 0 || times[i] < least[i] ? times[i] : least[i];
         sum += times[i];
     }
     // Two clocks: a tenth, and a scheduler's tick, may be between them.
     device_expect(bench, sum <= wall + wall / 10 + 2000000,
                   "run %u: dispatches of %llu ns in a run of %llu ns", run, (unsigned long long)sum,
                   (unsigned long long)wall);
-    device_expect(bench, times[1] > times[0], "run %u: %u rounds took %llu ns, %u took %llu ns", run,
-                  timed_rounds[0], (unsigned long long)times[0], timed_rounds[1],
-                  (unsigned long long)times[1]);
     return ISO_OK;
 }
 
@@ -65,11 +63,16 @@ static iso_status times_of(device_bench *bench)
     iso_buffer *buffer = NULL;
     iso_list *list = NULL;
     iso_status status;
+    uint64_t least[TIMED] = {0};
     ISO_TRY(iso_buffer_create(bench->device, 4 * TIMED_WORDS, &buffer));
     ISO_TRY_GOTO(iso_buffer_fill(buffer, 0, 4 * TIMED_WORDS, 1), done);
     ISO_TRY_GOTO(record_timed(bench, buffer, &list), done);
     for (uint32_t run = 0; run < 3; run++)
-        ISO_TRY_GOTO(judge_times(bench, list, run), done);
+        ISO_TRY_GOTO(take_times(bench, list, run, least), done);
+    // Above that of ten rounds is above 0, too, which those may take by a coarse clock.
+    device_expect(bench, least[1] > least[0], "%u rounds took %llu ns at least, %u took %llu ns",
+                  timed_rounds[0], (unsigned long long)least[0], timed_rounds[1],
+                  (unsigned long long)least[1]);
 done:
     iso_list_destroy(list);
     iso_buffer_release(buffer);
@@ -373,6 +376,11 @@ iso_status device_copies(device_bench *bench)
         if (!info->available || (strcmp(info->backend, "sim") == 0 && !is_itself))
             continue;
         status = iso_device_open(registry, name, &options, &other);
+        if (status != ISO_OK && !is_itself) { // for its own run to say
+            device_skip(bench, "copies with %s: %s", name, iso_status_last()->text);
+            status = ISO_OK;
+            continue;
+        }
         if (status != ISO_OK)
             break;
         status = copy_with(bench, other);

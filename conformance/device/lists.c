@@ -327,10 +327,16 @@ static iso_status one_grid(device_bench *bench, uint32_t across, uint32_t down, 
 iso_status device_wide_grids(device_bench *bench)
 {
     static const uint32_t grids[][3] = {{1, 1, 1}, {2000, 1, 1}, {1, 2000, 1}, {1, 1, 2000}, {3, 257, 5}};
+    uint64_t most = iso_device_get_info(bench->device)->max_allocation_bytes;
+    uint32_t words = 65535 * CONFORM_GROUP, *x;
+    if (most < words * sizeof *x) {
+        device_skip(bench, "a buffer of %zu bytes is needed; the device allocates %llu at once",
+                    words * sizeof *x, (unsigned long long)most);
+        return ISO_OK;
+    }
     for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++)
         ISO_TRY(one_grid(bench, grids[i][0], grids[i][1], grids[i][2]));
     // As many groups along x as the kernels may ask for, with next to no work each.
-    uint32_t words = 65535 * CONFORM_GROUP, *x;
     iso_buffer *buffer = NULL;
     iso_list *list = NULL;
     iso_status status;

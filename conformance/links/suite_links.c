@@ -127,25 +127,34 @@ static bool is_partner(const link_bench *bench, const iso_device_info *info)
     return runs_kernels(info) && !same && strcmp(info->backend, "sim") != 0;
 }
 
+static void skip_partner(link_bench *bench, const char *name, const char *why)
+{
+    conform_result result = conform_result_make(CONFORM_SKIP, bench->unit, "not with %s: %s", name, why);
+    link_send(bench, &result);
+}
+
 // A device that is wrong by itself is skipped by its name: its faults are not the other one's.
-static iso_status judge_partner(link_bench *bench, iso_device *other)
+static iso_status judge_partner(link_bench *bench, iso_device *other, uint32_t *judged)
 {
     link_worst alone = {0};
     double bound = 2 * EACH * link_rms(bench, LINK_BY_CPU);
-    ISO_TRY(link_run_alone(bench, other, ISO_DTYPE_F32, LINK_ALONE));
+    if (link_run_alone(bench, other, ISO_DTYPE_F32, LINK_ALONE) != ISO_OK) {
+        skip_partner(bench, iso_device_name(other), iso_status_last()->text);
+        return ISO_OK;
+    }
     link_judge(bench, LINK_ALONE, LINK_BY_CPU, bound, iso_device_name(other), &alone);
-    if (alone.failed == 0)
+    if (alone.failed == 0) {
+        ++*judged;
         return judge_with(bench, other);
-    conform_result result = conform_result_make(
-        CONFORM_SKIP, bench->unit, "%s is not within its bound even alone", iso_device_name(other));
-    link_send(bench, &result);
+    }
+    skip_partner(bench, iso_device_name(other), "it is not within its bound even alone");
     return ISO_OK;
 }
 
-// The first other device, or all of them.
+// The first other devices that can be judged with, up to `most`.
 static iso_status judge_others(link_bench *bench, uint32_t most)
 {
-    uint32_t done = 0;
+    uint32_t done = 0, found = 0;
     ISO_TRY(link_run_alone(bench, bench->cpu, ISO_DTYPE_F32, LINK_BY_CPU));
     for (uint32_t i = 0; i < iso_registry_device_count(bench->registry) && done < most; i++) {
         const iso_device_info *info = iso_registry_device_info(bench->registry, i);
@@ -154,13 +163,17 @@ static iso_status judge_others(link_bench *bench, uint32_t most)
         snprintf(name, sizeof name, "%.15s:%u", info->backend, info->ordinal);
         if (!is_partner(bench, info))
             continue;
-        ISO_TRY(iso_device_open(bench->registry, name, &(iso_device_options){.validate = true}, &other));
-        iso_status status = judge_partner(bench, other);
+        found++;
+        if (iso_device_open(bench->registry, name, &(iso_device_options){.validate = true}, &other) !=
+            ISO_OK) {
+            skip_partner(bench, name, iso_status_last()->text);
+            continue;
+        }
+        iso_status status = judge_partner(bench, other, &done);
         iso_device_close(other);
         ISO_TRY(status);
-        done++;
     }
-    if (done)
+    if (found)
         return ISO_OK;
     conform_result result =
         conform_result_make(CONFORM_SKIP, bench->unit, "this machine has no other device that runs kernels");
@@ -251,12 +264,14 @@ static iso_status run_numbered(conform_context *context, size_t number)
         link_send(&bench, &skip);
         return ISO_OK;
     }
-    if (link_model_open(&bench.model) != ISO_OK) {
+    iso_status status = link_model_open(&bench.model);
+    if (status == ISO_NOT_FOUND) {
         skip = conform_result_make(CONFORM_SKIP, bench.unit, "no golden model: %s", iso_status_last()->text);
         link_send(&bench, &skip);
         return ISO_OK;
     }
-    iso_status status = open_bench(&bench);
+    ISO_TRY(status);
+    status = open_bench(&bench);
     if (status == ISO_OK)
         status = units[number].run(&bench);
     close_bench(&bench);

@@ -80,12 +80,13 @@ static iso_status report_ops(const conform_model_trial *t)
 {
     const iso_graph *graph = t->subject.graph;
     profile ops[ISO_OP_COUNT] = {{0}}, all = {0}, *layers = NULL;
-    uint32_t layer_count = t->golden.config->layer_count + t->golden.config->mtp_layer_count;
+    uint32_t unjudged = 0, layer_count = t->golden.config->layer_count + t->golden.config->mtp_layer_count;
     ISO_TRY(ISO_NEW(NULL, layer_count + 2, &layers)); // the embedding before, the head behind
     for (uint32_t step = 0; step < t->trace.step_count; step++)
         for (uint32_t node = 0; node < t->trace.node_count; node++) {
             const conform_verdict *verdict = conform_trace_verdict(&t->trace, step, node);
             const iso_node *n = iso_graph_node(graph, node);
+            unjudged += verdict->judged == 0 && verdict->score <= 1;
             add_verdict(&ops[n->op], verdict, step, node);
             add_verdict(
                 &layers[n->layer + 1 < (int32_t)layer_count + 2 ? n->layer + 1 : (int32_t)layer_count + 1],
@@ -99,6 +100,11 @@ static iso_status report_ops(const conform_model_trial *t)
         result = conform_result_make(CONFORM_FAIL, check,
                                      "%s at step %u: error / bound %.3g; %s (isomer bisect finds out more)",
                                      conform_node_name(graph, all.node), all.step, all.worst, worst->note);
+    else if (unjudged)
+        result = conform_result_make(CONFORM_FAIL, check,
+                                     "%u calls could not be judged: what they read is not finite or indices "
+                                     "out of range, or they left no element to judge",
+                                     unjudged);
     snprintf(result.op, sizeof result.op, "%s", conform_node_op(graph, all.node)->name);
     result.samples[0] = worst->worst;
     result.sample_count = 1;

@@ -53,8 +53,10 @@ static iso_status list_units(conform_unit_list *list, const iso_device_info *dev
 void conform_model_report(const conform_model_trial *trial, conform_result result, double score)
 {
     result.score = score;
-    if (!trial->context->report)
+    if (!trial->context->report) {
+        json_decref(result.more);
         return;
+    }
     result.input_hash = XXH3_64bits(trial->ids, trial->subject.id_count * sizeof trial->ids[0]);
     trial->context->report(trial->context, &result);
 }
@@ -98,7 +100,11 @@ static iso_status run_unit(conform_context *context, const conform_unit *unit)
     char name[64];
     struct stat info;
     if (!parse_unit(unit->id, &trial, name))
-        return iso_fail(ISO_NOT_FOUND, "no unit %s", unit->id);
+        return iso_fail(
+            ISO_NOT_FOUND,
+            "suite model has no unit %s; units are model/NAME/FORMAT and model/NAME/FORMAT/brief, "
+            "FORMAT being f32, bf16 or w8a8",
+            unit->id);
     if (stat(CONFORM_GOLDEN_FOLDER, &info) != 0) {
         conform_model_report(&trial,
                              conform_result_make(CONFORM_SKIP, "golden models", "%s is not on this machine",

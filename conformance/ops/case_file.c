@@ -144,12 +144,28 @@ static iso_status write_aside(const char *path, const char *header, const iso_te
     return status;
 }
 
+iso_status conform_case_write_file(const char *path, const conform_case *test_case)
+{
+    iso_text body = {0};
+    json_t *described = NULL;
+    char *header = NULL;
+    iso_status status;
+    ISO_TRY_GOTO(append_body(test_case, &body), done);
+    described = describe_case(test_case, &body);
+    header = described ? json_dumps(described, JSON_COMPACT) : NULL;
+    status = header ? write_aside(path, header, &body)
+                    : iso_fail(ISO_INTERNAL, "case %s: its texts are no UTF-8", test_case->unit);
+done:
+    free(header);
+    json_decref(described);
+    iso_text_deinit(&body);
+    return status;
+}
+
 iso_status conform_case_write(const char *folder, const conform_case *test_case, char *out_path,
                               size_t path_bytes)
 {
-    iso_text body = {0}, path = {0};
-    json_t *described = NULL;
-    char *header = NULL;
+    iso_text path = {0};
     iso_status status;
     if (out_path && path_bytes > 0)
         out_path[0] = 0;
@@ -159,17 +175,10 @@ iso_status conform_case_write(const char *folder, const conform_case *test_case,
     for (const char *at = test_case->unit; *at; at++)
         ISO_TRY_GOTO(iso_text_append(&path, "%c", *at == '/' ? '_' : *at), done);
     ISO_TRY_GOTO(iso_text_append(&path, ".case"), done);
-    ISO_TRY_GOTO(append_body(test_case, &body), done);
-    described = describe_case(test_case, &body);
-    header = described ? json_dumps(described, JSON_COMPACT) : NULL;
-    status = header ? write_aside(path.data, header, &body)
-                    : iso_fail(ISO_INTERNAL, "case %s: its texts are no UTF-8", test_case->unit);
+    status = conform_case_write_file(path.data, test_case);
     if (status == ISO_OK && out_path)
         iso_copy_text(out_path, path_bytes, path.data);
 done:
-    free(header);
-    json_decref(described);
-    iso_text_deinit(&body);
     iso_text_deinit(&path);
     return status;
 }

@@ -39,6 +39,9 @@ typedef struct conform_case {
 iso_status conform_case_write(const char *folder, const conform_case *test_case, char *out_path,
                               size_t path_bytes) ISO_MUST_USE;
 
+// The same under a name of the caller's; what was there by that name is replaced. No folder is made.
+iso_status conform_case_write_file(const char *path, const conform_case *test_case) ISO_MUST_USE;
+
 // Runs the case of a file on the device, with all guards, and judges it by the bounds in the file. The
 // kernel is the file's where the device takes it, else the first that it does take; its name is in `check`.
 // ISO_CORRUPT names the field of a file that is cut, edited or contradicts itself; ISO_UNSUPPORTED lists why

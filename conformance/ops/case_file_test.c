@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -175,6 +176,11 @@ static void edited_headers_are_refused(void **state)
         {"\"op\":\"linear\"", "\"op\":\"add\"", "tensors has 6 entries; op add has 3"},
         {"\"op\":\"linear\"", "\"op\":7", "op is missing or no text"},
         {"\"seed\":\"1\"", "\"seed\":\"one\"", "seed is \"one\""},
+        {"\"seed\":\"1\"", "\"seed\":\" 1\"", "seed is \" 1\"; it must be digits"},
+        {"\"seed\":\"1\"", "\"seed\":\"-1\"", "seed is \"-1\""},
+        {"\"seed\":\"1\"", "\"seed\":\"18446744073709551616\"", "seed is \"18446744073709551616\""},
+        {"\"dims\":[3,37],\"row_stride\":37", "\"dims\":[3,37],\"row_stride\":4294967295",
+         "tensors[5].row_stride is 4294967295"},
         {"\"dtype\":\"f32\"", "\"dtype\":\"f64\"", "tensors[0].dtype is \"f64\""},
         {"\"dims\":[3,53]", "\"dims\":[3000000000,3000000000,3]", "tensors[0].dims is 3000000000"},
         {"\"dims\":[3,53]", "\"dims\":[3,-53]", "tensors[0].dims is -53"},
@@ -238,6 +244,18 @@ static void wild_indices_are_refused(void **state)
     }
 }
 
+// A pipe without a writer must not be waited for.
+static void other_kinds_of_files_are_refused(void **state)
+{
+    (void)state;
+    char path[256];
+    expect_refused(folder, "it is no regular file");
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    expect_refused(path, "it is no regular file");
+    unlink(path);
+}
+
 static void impossible_folders_are_named(void **state)
 {
     (void)state;
@@ -255,7 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cases_run_as_written),         cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(edited_headers_are_refused),   cmocka_unit_test(wild_indices_are_refused),
-        cmocka_unit_test(impossible_folders_are_named),
+        cmocka_unit_test(impossible_folders_are_named), cmocka_unit_test(other_kinds_of_files_are_refused),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -2,10 +2,14 @@
 //
 // Reading standalone cases. A file may come from anyone: every number is checked against the file's length
 // and the op's contract before it is used, and what is wrong is named by its field.
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -16,6 +20,8 @@
 
 #define MOST_BYTES (UINT64_C(4) << 30)
 #define MOST_ELEMS (UINT64_C(4) * 1000 * 1000 * 1000) // below what 32 bits count
+// Of one output with the gaps between its rows: a short file must not ask for all of a machine's memory.
+#define MOST_STORAGE (UINT64_C(1) << 30)
 
 // Takes a file's blocks one after the other.
 typedef struct reader {
@@ -23,12 +29,29 @@ typedef struct reader {
     uint64_t at; // of the next block
 } reader;
 
+// Without O_NONBLOCK a pipe with no writer would be waited for.
+static iso_status open_file(const char *path, FILE **out)
+{
+    struct stat facts;
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0)
+        return iso_fail(ISO_NOT_FOUND, "%s: %s", path, strerror(errno));
+    bool known = fstat(descriptor, &facts) == 0, regular = known && S_ISREG(facts.st_mode);
+    *out = regular ? fdopen(descriptor, "rb") : NULL;
+    if (*out)
+        return ISO_OK;
+    int error = errno;
+    close(descriptor);
+    return known && !regular ? iso_fail(ISO_CORRUPT, "it is no regular file")
+                             : iso_fail(ISO_IO, "it cannot be read: %s", strerror(error));
+}
+
 static iso_status read_whole(const char *path, case_content *content)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return iso_fail(ISO_NOT_FOUND, "%s: cannot be opened", path);
+    FILE *file;
     iso_status status = ISO_OK;
+    ISO_TRY(open_file(path, &file));
+    errno = 0;
     long end = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
     if (end < CASE_HEAD_BYTES || (uint64_t)end > MOST_BYTES)
         status = iso_fail(ISO_CORRUPT, "length is %ld bytes; allowed: %d to %" PRIu64, end, CASE_HEAD_BYTES,
@@ -38,7 +61,7 @@ static iso_status read_whole(const char *path, case_content *content)
     content->bytes = status == ISO_OK ? (uint64_t)end : 0;
     if (status == ISO_OK &&
         (fseek(file, 0, SEEK_SET) != 0 || fread(content->data, (size_t)end, 1, file) != 1))
-        status = iso_fail(ISO_IO, "it cannot be read");
+        status = iso_fail(ISO_IO, "it cannot be read: %s", errno ? strerror(errno) : "it ends early");
     fclose(file);
     return status;
 }
@@ -96,10 +119,10 @@ static iso_status parse_top(case_content *content)
     ISO_TRY(text_of(content->header, "detail", &out->detail));
     ISO_TRY(text_of(content->header, "seed", &seed));
     ISO_TRY(text_of(content->header, "hash", &hash));
-    char *end;
-    out->seed = strtoull(seed, &end, 10);
-    if (*seed == 0 || *end)
-        return iso_fail(ISO_CORRUPT, "seed is \"%s\"; it must be a whole number", seed);
+    errno = 0;
+    out->seed = strtoull(seed, NULL, 10);
+    if (*seed == 0 || seed[strspn(seed, "0123456789")] || errno != 0)
+        return iso_fail(ISO_CORRUPT, "seed is \"%s\"; it must be digits, up to 18446744073709551615", seed);
     for (uint32_t o = 0; o < iso_ops()->count; o++)
         if (strcmp(iso_ops()->ops[o]->name, op) == 0)
             out->op = iso_ops()->ops[o];
@@ -179,6 +202,13 @@ static iso_status bind_tensor(reader *reader, const json_t *described, uint32_t 
     if (elems != (stored ? guarded_extent(t) : 0))
         return iso_fail(ISO_CORRUPT, "tensors[%u].elements is %" PRIu64 "; its shape needs %" PRIu64, operand,
                         elems, stored ? guarded_extent(t) : 0);
+    // What is stored is bounded by the file itself.
+    if (!stored && guarded_extent(t) > MOST_STORAGE / iso_dtype_bytes(t->dtype))
+        return iso_fail(ISO_CORRUPT,
+                        "tensors[%u].row_stride is %u and view_offset %u, storage of %" PRIu64
+                        " elements; allowed: up to %" PRIu64,
+                        operand, t->row_stride, t->view_offset, guarded_extent(t),
+                        MOST_STORAGE / iso_dtype_bytes(t->dtype));
     t->host = reader->content->blank + operand;
     return stored ? take_block(reader, "tensors", operand, elems * iso_dtype_bytes(t->dtype), &t->host)
                   : ISO_OK;

@@ -63,6 +63,14 @@ static bool is_exact_op(const iso_op_info *op)
 
 // ---- names ----
 
+iso_status conform_kernels_fit(const iso_op_info *op)
+{
+    return op->kernel_count <= CONFORM_MAX_KERNELS
+               ? ISO_OK
+               : iso_fail(ISO_INTERNAL, "op %s has %u kernels; the suite has room for %d", op->name,
+                          op->kernel_count, CONFORM_MAX_KERNELS);
+}
+
 uint32_t conform_triples(const iso_op_info *op, conform_triple out[CONFORM_MAX_TRIPLES])
 {
     uint32_t count = 0;

@@ -12,6 +12,8 @@
 // ---- types ----
 
 #define CONFORM_MAX_TRIPLES 24
+// Kernels of an op that a unit has room for.
+#define CONFORM_MAX_KERNELS 32
 
 // A triple of types, named as its portable kernel is: "f32_bf16_f32".
 typedef struct conform_triple {
@@ -38,6 +40,8 @@ typedef struct conform_built {
 
 // The triples of an op; returns how many.
 uint32_t conform_triples(const iso_op_info *op, conform_triple out[CONFORM_MAX_TRIPLES]);
+// ISO_INTERNAL: the op has more than CONFORM_MAX_KERNELS.
+iso_status conform_kernels_fit(const iso_op_info *op) ISO_MUST_USE;
 // Why the op is not tried under this stress in these types, or NULL: it is.
 const char *conform_stress_excluded(const iso_op_info *op, iso_stress stress, const conform_triple *triple);
 // Finds what "linear/f32_bf16_f32/7/cancel" means; ISO_NOT_FOUND names the part that is not there.

@@ -41,14 +41,17 @@ bool conform_call_fits(const iso_op_info *op, const void *params, const iso_devi
     return true;
 }
 
+// Several kernels of one unit may fail: each has a file of its own.
 static void keep_case(const conform_context *context, const conform_op_case *wanted,
                       const conform_built *built, const char *unit, conform_result *result)
 {
+    char name[2 * CONFORM_UNIT_BYTES];
+    snprintf(name, sizeof name, "%s/%s", unit, result->check);
     const conform_case test_case = {.op = wanted->op,
                                     .params = built->params,
                                     .expected = built->expected,
                                     .kernel = result->check,
-                                    .unit = unit,
+                                    .unit = name,
                                     .detail = result->detail,
                                     .seed = context->seed};
     char path[1024];
@@ -119,8 +122,9 @@ static iso_status run_kernels(conform_context *context, const conform_op_case *w
                               const conform_built *built, const char *unit)
 {
     char reason[ISO_REASON_BYTES], refusal[ISO_REASON_BYTES] = "the op has no kernels";
-    uint64_t hashes[CONFORM_MAX_TRIPLES + 8] = {0};
+    uint64_t hashes[CONFORM_MAX_KERNELS] = {0};
     uint32_t accepted = 0, repeat = 0;
+    ISO_TRY(conform_kernels_fit(wanted->op));
     for (uint32_t k = 0; k < wanted->op->kernel_count; k++) {
         const iso_kernel *kernel = wanted->op->kernels[k];
         conform_result result;

@@ -76,7 +76,8 @@ iso_status conform_unit_coverage(conform_context *context)
         conform_op_case wanted = {.op = iso_ops()->ops[o], .stress = ISO_STRESS_NORMAL};
         conform_triple triples[CONFORM_MAX_TRIPLES];
         uint32_t count = conform_triples(wanted.op, triples);
-        reach reached[CONFORM_MAX_TRIPLES + 8] = {{0}};
+        reach reached[CONFORM_MAX_KERNELS] = {{0}};
+        ISO_TRY(conform_kernels_fit(wanted.op));
         for (uint32_t t = 0; t < count; t++)
             for (wanted.number = 0; wanted.number < wanted.op->case_count; wanted.number++) {
                 wanted.triple = triples[t];

@@ -47,7 +47,6 @@ static const movable *movable_of(const iso_op_info *op)
 
 typedef struct asked {
     conform_context *context;
-    const char *unit;
     uint32_t neighbours, yes, no;
 } asked;
 
@@ -104,14 +103,16 @@ static void ask_far_rows(asked *asked, const iso_op_info *op, const iso_kernel *
     }
 }
 
-static iso_status try_neighbour(asked *asked, const conform_op_case *wanted)
+static iso_status try_neighbour(asked *asked, const conform_op_case *wanted, const char *unit)
 {
     const iso_op_info *op = wanted->op;
     conform_built built;
-    if (conform_built_init(&built, wanted, asked->context->seed, false) != ISO_OK)
+    iso_status status = conform_built_init(&built, wanted, asked->context->seed, false);
+    if (status == ISO_INVALID_ARGUMENT)
         return ISO_OK; // outside of the op's contract: no kernel is ever asked
+    ISO_TRY(status);
     asked->neighbours++;
-    iso_status status = conform_built_refer(&built, wanted, &asked->context->numerics);
+    status = conform_built_refer(&built, wanted, &asked->context->numerics);
     for (uint32_t k = 0; k < op->kernel_count && status == ISO_OK; k++) {
         const iso_kernel *kernel = op->kernels[k];
         if (!ask(asked, op, kernel, built.params, iso_device_get_info(asked->context->device))) {
@@ -122,7 +123,7 @@ static iso_status try_neighbour(asked *asked, const conform_op_case *wanted)
         ask_lesser_devices(asked, op, kernel, built.params);
         ask_far_rows(asked, op, kernel, built.params);
         conform_result result;
-        status = conform_run_kernel(asked->context, wanted, &built, kernel, asked->unit, &result);
+        status = conform_run_kernel(asked->context, wanted, &built, kernel, unit, &result);
         if (status == ISO_OK && result.outcome != CONFORM_PASS)
             asked->context->report(asked->context, &result);
     }
@@ -132,7 +133,8 @@ static iso_status try_neighbour(asked *asked, const conform_op_case *wanted)
 
 iso_status conform_unit_honesty(conform_context *context, const conform_op_case *wanted, const char *unit)
 {
-    asked asked = {.context = context, .unit = unit};
+    asked asked = {.context = context};
+    char name[CONFORM_UNIT_BYTES + 16];
     const movable *moves = movable_of(wanted->op);
     for (uint32_t i = 0; i < 8; i++) {
         for (int step = -1; step <= 1 && moves->numbers[i]; step += 2) {
@@ -143,7 +145,9 @@ iso_status conform_unit_honesty(conform_context *context, const conform_op_case 
             numbers[i] += (uint32_t)step;
             conform_op_case neighbour = *wanted;
             neighbour.numbers = numbers;
-            ISO_TRY(try_neighbour(&asked, &neighbour));
+            // A case file of its own: number 2 plus 1.
+            snprintf(name, sizeof name, "%s/%u%+d", unit, i, step);
+            ISO_TRY(try_neighbour(&asked, &neighbour, name));
         }
     }
     conform_result result = conform_result_make(CONFORM_PASS, "supports",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The same cases alone and with every other device of the machine open and busy: the bits and what kernels
-// answer must be the same.
+// The same cases alone and with every other device of the machine open, each used once: the bits and
+// what kernels answer must be the same.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static bool is_same_device(const iso_device_info *a, const iso_device_info *b)
     return strcmp(a->backend, b->backend) == 0 && a->ordinal == b->ordinal;
 }
 
-// Opens every other device that runs kernels, and keeps each busy once.
+// Opens every other device that runs kernels, and uses each once.
 static iso_status open_others(const conform_context *context, others *others)
 {
     ISO_TRY(iso_registry_create(NULL, &others->registry));
@@ -105,7 +105,7 @@ static iso_status ask_and_run(conform_context *context, const conform_op_case *w
 typedef struct watched {
     conform_op_case wanted;
     conform_built built;
-    answer answers[CONFORM_MAX_TRIPLES + 8];
+    answer answers[CONFORM_MAX_KERNELS];
 } watched;
 
 static iso_status prepare_watched(conform_context *context, watched *watched, const iso_op_info *op,
@@ -113,6 +113,7 @@ static iso_status prepare_watched(conform_context *context, watched *watched, co
 {
     conform_triple triples[CONFORM_MAX_TRIPLES];
     uint32_t count = conform_triples(op, triples);
+    ISO_TRY(conform_kernels_fit(op));
     watched->wanted = (conform_op_case){.op = op, .triple = triples[number % count], .number = number};
     ISO_TRY(conform_built_init(&watched->built, &watched->wanted, context->seed, false));
     ISO_TRY(conform_built_refer(&watched->built, &watched->wanted, &context->numerics));

@@ -13,7 +13,7 @@ iso_status conform_unit_case(conform_context *context, const conform_op_case *wa
 // ops/honesty/<op>/<types>/<case>: what kernels say to the case's neighbours; every yes is run.
 iso_status conform_unit_honesty(conform_context *context, const conform_op_case *wanted,
                                 const char *unit) ISO_MUST_USE;
-// ops/others: the same bits and the same answers with all other backends loaded and busy.
+// ops/others: the same bits and the same answers with every other device open, each used once.
 iso_status conform_unit_others(conform_context *context) ISO_MUST_USE;
 // ops/coverage: a kernel that no case reaches fails.
 iso_status conform_unit_coverage(conform_context *context) ISO_MUST_USE;

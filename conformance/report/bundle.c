@@ -91,9 +91,13 @@ static iso_status make_folder(const char *folder)
     conform_file_list list;
     if (mkdir(folder, 0755) == 0)
         return ISO_OK;
-    if (errno != EEXIST)
-        return iso_fail(errno == ENOENT ? ISO_NOT_FOUND : ISO_IO, "cannot make the output folder %s: %s",
-                        folder, strerror(errno));
+    int reason = errno;
+    struct stat info;
+    if (reason == EEXIST && stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
+        return iso_fail(ISO_INVALID_ARGUMENT, "%s is a file; name a new or an empty folder", folder);
+    if (reason != EEXIST)
+        return iso_fail(reason == ENOENT ? ISO_NOT_FOUND : ISO_IO, "cannot make the output folder %s: %s",
+                        folder, strerror(reason));
     ISO_TRY(conform_folder_list(folder, &list));
     size_t count = list.count;
     conform_file_list_deinit(&list);
@@ -139,6 +143,7 @@ static iso_status check_same_run(const conform_header *was, const conform_header
         {"program", was->program, now->program},
         {"suite", was->suite, now->suite},
         {"kernels", was->kernels, now->kernels},
+        {"program file", was->binary, now->binary},
         {"device", was->device, now->device},
         {"profile", was->profile, now->profile},
         {"pattern of units", was->only, now->only},
@@ -196,6 +201,18 @@ static bool has_manifest(const conform_bundle *bundle)
     return conform_path(path, bundle->folder, CONFORM_MANIFEST) == ISO_OK && access(path, F_OK) == 0;
 }
 
+// What a finish that failed or was killed left: a signature whose manifest never came, and files half
+// written aside.
+static void drop_leftovers(const conform_bundle *bundle)
+{
+    static const char *const names[] = {CONFORM_MANIFEST_ASIDE, CONFORM_SIGNATURE_ASIDE, CONFORM_SIGNATURE,
+                                        "." CONFORM_JUNIT ".new", "." CONFORM_HTML ".new"};
+    char path[CONFORM_PATH_BYTES];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (conform_path(path, bundle->folder, names[i]) == ISO_OK)
+            unlink(path);
+}
+
 static iso_status reopen(conform_bundle *bundle, const conform_header *header)
 {
     conform_content content;
@@ -213,6 +230,7 @@ static iso_status reopen(conform_bundle *bundle, const conform_header *header)
     if (bundle->file < 0 || ftruncate(bundle->file, bundle->bytes) != 0 ||
         lseek(bundle->file, bundle->bytes, SEEK_SET) < 0)
         return iso_fail(ISO_IO, "cannot go on with %s: %s", bundle->results, strerror(errno));
+    drop_leftovers(bundle);
     return find_end(bundle);
 }
 
@@ -286,10 +304,11 @@ static iso_status write_manifest(const conform_bundle *bundle, const conform_con
     iso_status status = conform_manifest_make(bundle->folder, content, &manifest);
     if (status == ISO_OK && secret_key_file)
         status = conform_sign(secret_key_file, manifest, strlen(manifest), &signature);
-    if (status == ISO_OK)
-        status = conform_file_write(bundle->folder, CONFORM_MANIFEST, manifest, strlen(manifest));
+    // The manifest last: where it is, the bundle is finished.
     if (status == ISO_OK && signature)
         status = conform_file_write(bundle->folder, CONFORM_SIGNATURE, signature, strlen(signature));
+    if (status == ISO_OK)
+        status = conform_file_write(bundle->folder, CONFORM_MANIFEST, manifest, strlen(manifest));
     free(manifest);
     free(signature);
     return status;

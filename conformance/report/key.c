@@ -107,6 +107,14 @@ iso_status conform_keygen(const char *path)
     return status;
 }
 
+iso_status conform_secret_key_check(const char *path)
+{
+    unsigned char secret[CONFORM_SECRET_BYTES];
+    iso_status status = load_key(path, SECRET_KIND, secret, sizeof secret);
+    sodium_memzero(secret, sizeof secret);
+    return status;
+}
+
 // ---- signing and checking ----
 
 iso_status conform_sign(const char *secret_key_file, const void *data, size_t bytes, char **out_text)

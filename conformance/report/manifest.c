@@ -44,7 +44,9 @@ static iso_status files_json(const char *folder, json_t *array)
     iso_status status = conform_folder_list(folder, &list);
     for (size_t i = 0; i < list.count && status == ISO_OK; i++) {
         const conform_file *file = &list.files[i];
-        if (strcmp(file->name, CONFORM_MANIFEST) == 0 || strcmp(file->name, CONFORM_SIGNATURE) == 0)
+        if (strcmp(file->name, CONFORM_MANIFEST) == 0 || strcmp(file->name, CONFORM_SIGNATURE) == 0 ||
+            strcmp(file->name, CONFORM_MANIFEST_ASIDE) == 0 ||
+            strcmp(file->name, CONFORM_SIGNATURE_ASIDE) == 0)
             continue;
         json_t *one = NULL;
         if (!file->regular)

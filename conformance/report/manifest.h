@@ -7,10 +7,14 @@
 
 #include "conformance/report/content.h"
 #include "conformance/report/files.h"
+#include "conformance/report/key.h"
 
 // ---- types ----
 
 #define CONFORM_MANIFEST "manifest.json"
+// What conform_file_write makes on its way to the manifest and the signature.
+#define CONFORM_MANIFEST_ASIDE  "." CONFORM_MANIFEST ".new"
+#define CONFORM_SIGNATURE_ASIDE "." CONFORM_SIGNATURE ".new"
 
 typedef struct conform_manifest_file {
     char name[CONFORM_NAME_BYTES];
@@ -31,8 +35,8 @@ typedef struct conform_manifest {
 
 // The hash that conform_manifest.drivers holds.
 iso_status conform_drivers_hash(const conform_summary *summary, char out[CONFORM_SHA256_TEXT]) ISO_MUST_USE;
-// The text of the manifest of what lies in the folder now (manifest.* itself is left out); released by
-// free().
+// The text of the manifest of what lies in the folder now (manifest.* itself and what is aside for it are
+// left out); released by free().
 iso_status conform_manifest_make(const char *folder, const conform_content *content,
                                  char **out_text) ISO_MUST_USE;
 // ISO_CORRUPT names what is wrong.

@@ -117,11 +117,25 @@ void page_names_deinit(page_names *names)
     *names = (page_names){0};
 }
 
+// One word for a shell, whatever is in it; a quote inside becomes '\''.
+static void put_quoted(page *page, const char *text)
+{
+    page_put(page, "'");
+    for (const char *at = text; *at; at++)
+        if (*at == '\'')
+            page_put(page, "'\\''");
+        else
+            page_text(page, (const char[]){*at, '\0'});
+    page_put(page, "'");
+}
+
 void page_reproducer(page *page, const conform_record *record)
 {
     page_put(page, "<code>isomer conform --device ");
     page_text(page, record->device);
     page_put(page, " --unit ");
-    page_text(page, record->unit);
+    put_quoted(page, record->unit);
+    if (record->level > CONFORM_QUICK)
+        page_put(page, " --level %s", conform_level_name(record->level));
     page_put(page, " --seed %" PRIu64 "</code>", page->content->header.seed);
 }

@@ -47,7 +47,7 @@ typedef struct conform_header {
 // What a profile's verdict is: the driver decides, the report shows.
 typedef struct conform_verdict {
     char profile[32]; // "Core", "MLA", ...
-    char verdict[24]; // "pass", "fail", "incomplete", "not-applicable"
+    char verdict[24]; // "pass", "fail", "incomplete"
     char missing[1024];
 } conform_verdict;
 
@@ -91,8 +91,9 @@ iso_status conform_json_line(const json_t *json, char **out_line) ISO_MUST_USE;
 // Outcomes that cost a device its verdict: fail, unexpected pass, crash, hang.
 bool conform_outcome_is_bad(conform_outcome outcome);
 
-// SHA-256 over every unit's id and level, every op's cases, and what its reference answers to the first of
-// them, value and bound.
+// SHA-256 over every unit's id and level, the expectation list, the profiles and their needs, every op's
+// cases and bound's version, and what its reference answers to the first case in each choice of types, value
+// and bound.
 iso_status conform_suite_version(char out[CONFORM_SHA256_TEXT]) ISO_MUST_USE;
 // SHA-256 over every kernel's name, types, group size and code in all formats (native ones: name and scratch;
 // conform_header.binary covers their code).

@@ -41,6 +41,7 @@ typedef struct conform_verify_report {
     char signer[CONFORM_SHA256_TEXT]; // the public key, hexadecimal; "" unsigned
     uint32_t file_count, record_count;
     uint32_t rebuilt_units; // inputs, references and bounds made again
+    uint64_t seed;          // of the choice of units: options.seed, for whoever repeats it
     uint32_t sample_count;  // elements judged again
     uint32_t rerun_units;   // run again on options.device
     char rerun_device[CONFORM_DEVICE_BYTES];
@@ -64,8 +65,8 @@ typedef struct conform_verify_options {
 iso_status conform_bundle_create(const char *folder, const conform_header *header,
                                  conform_bundle **out_bundle) ISO_MUST_USE;
 // Goes on with an interrupted one: half a line at its end and the records of its last unit are dropped, so
-// that this unit runs again. ISO_INVALID_ARGUMENT where it is finished, or was begun with another program,
-// suite, device, level, profile, pattern or seed.
+// that this unit runs again. ISO_INVALID_ARGUMENT where it is finished, or was begun with another program or
+// file of it, suite, device, level, profile, pattern or seed.
 iso_status conform_bundle_resume(const char *folder, const conform_header *header,
                                  conform_bundle **out_bundle) ISO_MUST_USE;
 // Whether a unit's results are in it already. Takes a conform_bundle as void *: conform_run_options.skip.
@@ -89,6 +90,9 @@ void conform_bundle_close(conform_bundle *bundle);
 
 // Makes an Ed25519 pair: `path` (secret, readable by its owner only) and `path`.pub. Neither may exist.
 iso_status conform_keygen(const char *path) ISO_MUST_USE;
+// Whether `path` holds a secret key that conform_bundle_finish can sign with, for asking before a long run.
+// ISO_NOT_FOUND, ISO_IO, ISO_CORRUPT name the file and what is wrong with it.
+iso_status conform_secret_key_check(const char *path) ISO_MUST_USE;
 
 // ---- calls: checking ----
 

@@ -153,7 +153,7 @@ static void test_folder(void **state)
     refused(make(below("taken"), NULL), ISO_INVALID_ARGUMENT, "exists and holds");
     refused(make(below("no/such/parent"), NULL), ISO_NOT_FOUND, "cannot make the output folder");
     write_text(below("file"), "x", 1);
-    refused(make(below("file"), NULL), ISO_NOT_FOUND, "file");
+    refused(make(below("file"), NULL), ISO_INVALID_ARGUMENT, "file is a file; name a new");
     assert_int_equal(mkdir(below("empty"), 0755), 0);
     must(make(below("empty"), NULL));
     refused(conform_bundle_resume(below("empty"), &header, &bundle), ISO_INVALID_ARGUMENT, "is finished");
@@ -250,6 +250,9 @@ static void test_interrupted(void **state)
     conform_content_deinit(&content);
     changed.seed = 2;
     refused(conform_bundle_resume(below("cut"), &changed, &bundle), ISO_INVALID_ARGUMENT, "seed 1, not 2");
+    changed = header;
+    memset(changed.binary, 'd', 64);
+    refused(conform_bundle_resume(below("cut"), &changed, &bundle), ISO_INVALID_ARGUMENT, "program file");
     must(conform_bundle_resume(below("cut"), &header, &bundle));
     assert_true(conform_bundle_has(bundle, f.records[38].unit));
     assert_false(conform_bundle_has(bundle, f.records[39].unit)); // may have been half done
@@ -277,10 +280,16 @@ static void test_finished_without_manifest(void **state)
     conform_header header = fixture_header();
     conform_content content;
     char path[700];
+    static const char *const leftovers[] = {"late/manifest.sig", "late/.manifest.sig.new",
+                                            "late/.manifest.json.new", "late/.report.html.new"};
     must(make(below("late"), NULL));
     snprintf(path, sizeof path, "%s/manifest.json", below("late"));
     assert_int_equal(unlink(path), 0);
+    for (size_t i = 0; i < sizeof leftovers / sizeof leftovers[0]; i++)
+        write_text(below(leftovers[i]), "x", 1);
     must(conform_bundle_resume(below("late"), &header, &bundle));
+    for (size_t i = 0; i < sizeof leftovers / sizeof leftovers[0]; i++)
+        assert_int_not_equal(access(below(leftovers[i]), F_OK), 0);
     conform_bundle_close(bundle);
     must(conform_content_load(below("late"), NULL, NULL, &content));
     assert_true(!content.finished && content.count > 1000);
@@ -292,12 +301,18 @@ static void test_finished_without_manifest(void **state)
 static void test_page(void **state)
 {
     static const char *const parts[] = {
-        "id=\"failures\"",      "id=\"ops\"",
-        "id=\"scores\"",        "id=\"lengths\"",
-        "id=\"layers\"",        "id=\"device\"",
-        "id=\"reasons\"",       "id=\"time\"",
-        "class=\"banner bad\"", "FP8-emulated",
-        "default-src 'none'",   "isomer conform --device opencl:0 --unit device/module/damaged --seed 1"};
+        "id=\"failures\"",
+        "id=\"ops\"",
+        "id=\"scores\"",
+        "id=\"lengths\"",
+        "id=\"layers\"",
+        "id=\"device\"",
+        "id=\"reasons\"",
+        "id=\"time\"",
+        "class=\"banner bad\"",
+        "FP8-emulated",
+        "default-src 'none'",
+        "isomer conform --device opencl:0 --unit 'device/module/damaged' --level standard --seed 1"};
     static const char *const never[] = {"<script",  "<img", "<u>",     "http://",
                                         "https://", "url(", "@import", "src="};
     char path[700];
@@ -371,8 +386,16 @@ static void test_keys(void **state)
     refused(conform_keygen(below("k")), ISO_INVALID_ARGUMENT, "never overwritten");
     refused(conform_keygen(below("no/k")), ISO_IO, "cannot create");
     snprintf(public_path, sizeof public_path, "%s.pub", below("k"));
+    must(conform_secret_key_check(below("k")));
+    refused(conform_secret_key_check(public_path), ISO_CORRUPT, "is no key");
+    refused(conform_secret_key_check(below("absent")), ISO_NOT_FOUND, "absent");
     refused(make(below("public-as-secret"), public_path), ISO_CORRUPT, "is no key");
     refused(make(below("absent-key"), below("absent")), ISO_NOT_FOUND, "absent");
+    // A signature that cannot be written leaves no manifest behind: the bundle is not finished.
+    assert_int_equal(mkdir(below("unsigned"), 0755), 0);
+    assert_int_equal(mkdir(below("unsigned/.manifest.sig.new"), 0755), 0);
+    refused(make(below("unsigned"), below("k")), ISO_IO, "manifest.sig");
+    assert_int_not_equal(access(below("unsigned/manifest.json"), F_OK), 0);
     must(make(below("with-key"), below("k")));
     assert_true(size_of(below("with-key/manifest.sig")) > 100);
 }

@@ -5,6 +5,8 @@
 #ifndef ISOMER_CONFORMANCE_REPORT_TAMPERINGS_H
 #define ISOMER_CONFORMANCE_REPORT_TAMPERINGS_H
 
+#include <math.h>
+
 #include "conformance/report/temporary.h"
 
 #include "conformance/report/manifest.h"
@@ -314,6 +316,18 @@ static void signature_broken(const char *folder)
     edit_file(folder, "manifest.sig", "signature 1\n", "signature 2\n");
 }
 
+// Bytes behind the signature that no reader of text sees.
+static void signature_longer(const char *folder)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/manifest.sig", folder);
+    char *text = read_text(path, 16);
+    size_t length = strlen(text);
+    memcpy(text + length, "\0behind", 7);
+    write_text(path, text, length + 7);
+    free(text);
+}
+
 // ---- tamperings: forged as a whole ----
 
 static void edit_nothing(conform_content *content)
@@ -501,6 +515,49 @@ static void forged_outcome(const char *folder)
     forge(folder, now_unsupported, NULL);
 }
 
+static void expected_to_fail(conform_content *content)
+{
+    victim(content)->result.outcome = CONFORM_EXPECTED_FAIL;
+}
+
+static void forged_expectation(const char *folder)
+{
+    forge(folder, expected_to_fail, NULL);
+}
+
+static void no_number(conform_content *content)
+{
+    victim(content)->result.samples[1].got = (double)NAN;
+}
+
+static void forged_nan(const char *folder)
+{
+    forge(folder, no_number, NULL);
+}
+
+static void other_infinity(conform_content *content)
+{
+    conform_sample *s = &victim(content)->result.samples[1];
+    s->want = (double)INFINITY;
+    s->got = 1;
+}
+
+static void forged_infinity(const char *folder)
+{
+    forge(folder, other_infinity, NULL);
+}
+
+static void more_failures(conform_content *content)
+{
+    conform_record *record = victim(content);
+    record->failures = record->tries + 1;
+}
+
+static void forged_failures(const char *folder)
+{
+    forge(folder, more_failures, NULL);
+}
+
 static void all_pass(conform_content *content)
 {
     for (uint32_t i = 0; i < content->summary.verdict_count; i++) {
@@ -603,6 +660,11 @@ static const tampering tamperings[] = {
      .where = "manifest.sig",
      .what = "no signature",
      .is_signed = true},
+    {.name = "longer signature",
+     .apply = signature_longer,
+     .where = "manifest.sig",
+     .what = "ends at byte",
+     .is_signed = true},
     {.name = "another key demanded",
      .apply = NULL,
      .where = "manifest.sig",
@@ -644,6 +706,13 @@ static const tampering tamperings[] = {
      .where = "line",
      .what = "run again on the same device: pass",
      .run_again = true},
+    {.name = "forged expectation",
+     .apply = forged_expectation,
+     .where = "line",
+     .what = "expected.def does not list"},
+    {.name = "forged NaN", .apply = forged_nan, .where = "line", .what = "outside its bound"},
+    {.name = "forged infinity", .apply = forged_infinity, .where = "line", .what = "outside its bound"},
+    {.name = "forged failures", .apply = forged_failures, .where = "line", .what = "failures is"},
     {.name = "forged verdict", .apply = forged_verdict, .where = "the summary", .what = "the records give"},
     {.name = "forged numerics", .apply = forged_numerics, .where = "the summary", .what = "numerics.unit"},
     {.name = "forged numerics within the caps",

@@ -140,6 +140,9 @@ static void check_signature(verification *v, const char *manifest, size_t manife
         verify_remark(v, CONFORM_MANIFEST,
                       "it is not signed: whoever changed all of the bundle alike is found only "
                       "by what is computed again");
+    else if (status == ISO_OK && strlen(text) != bytes)
+        verify_problem(v, CONFORM_SIGNATURE, "no signature: its text ends at byte %zu of %zu", strlen(text),
+                       bytes);
     else if (status != ISO_OK || conform_signature_check(text, manifest, manifest_bytes, key,
                                                          &v->report->signature_valid) != ISO_OK)
         verify_problem(v, CONFORM_SIGNATURE, "%s", iso_status_last()->text);
@@ -291,7 +294,7 @@ iso_status conform_verify(const char *folder, const conform_verify_options *opti
                                                     verify_records, verify_rebuild, verify_rerun};
     verification v = {.folder = folder, .options = options, .report = out_report};
     struct stat info;
-    *out_report = (conform_verify_report){0};
+    *out_report = (conform_verify_report){.seed = options->seed};
     if (stat(folder, &info) != 0)
         return iso_fail(ISO_NOT_FOUND, "there is no folder %s", folder);
     if (!S_ISDIR(info.st_mode))

@@ -172,6 +172,10 @@ static void accept(const char *folder, const char *public_key, const char *devic
     assert_true(report.sample_count >= 100);
     assert_int_equal(report.rerun_units, 12);
     assert_int_equal(report.signer_trusted, public_key != NULL);
+    json_t *json;
+    must(conform_verify_json(&report, &json));
+    assert_string_equal(json_string_value(json_object_get(json, "seed")), "0x0000000000000009");
+    json_decref(json);
     conform_verify_report_deinit(&report);
 }
 

@@ -56,6 +56,7 @@ iso_status conform_verify_json(const conform_verify_report *report, json_t **out
     conform_put_text(&writer, "signer", report->signer);
     conform_put_count(&writer, "file_count", report->file_count);
     conform_put_count(&writer, "record_count", report->record_count);
+    conform_put_wide(&writer, "seed", report->seed);
     conform_put_count(&writer, "rebuilt_units", report->rebuilt_units);
     conform_put_count(&writer, "sample_count", report->sample_count);
     conform_put_count(&writer, "rerun_units", report->rerun_units);

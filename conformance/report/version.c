@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "conformance/ops/cases.h"
 #include "conformance/report/files.h"
 #include "conformance/report/record.h"
 #include "kernels/case.h"
@@ -53,15 +54,14 @@ static void add_outputs(crypto_hash_sha256_state *state, const iso_op_info *op, 
         }
 }
 
-// The op's first case with the types of one of its kernels, as its reference answers it.
-static iso_status add_reference(crypto_hash_sha256_state *state, const iso_op_info *op)
+// The op's first case with these types, as its reference answers it.
+static iso_status add_reference(crypto_hash_sha256_state *state, const iso_op_info *op,
+                                const iso_dtype dtypes[3])
 {
     uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8))) = {0};
     iso_reference_output outputs[ISO_MAX_OPERANDS] = {{0}};
     iso_case_builder builder = {.seed = 1};
-    for (uint32_t k = 0; k < op->kernel_count; k++)
-        if (op->kernels[k]->codes[0].format != ISO_CODE_NATIVE)
-            memcpy(builder.dtypes, op->kernels[k]->dtypes, sizeof builder.dtypes);
+    memcpy(builder.dtypes, dtypes, sizeof builder.dtypes);
     iso_status status = op->build_case(op->cases[0], &builder, params);
     const iso_tensor *tensors = (const iso_tensor *)params + op->input_count;
     for (uint32_t o = 0; o < op->output_count && status == ISO_OK; o++) {
@@ -80,6 +80,40 @@ static iso_status add_reference(crypto_hash_sha256_state *state, const iso_op_in
     }
     iso_case_end(&builder);
     return status == ISO_OK ? ISO_OK : iso_status_prefix("the reference of %s", op->name);
+}
+
+static iso_status add_op(crypto_hash_sha256_state *state, const iso_op_info *op)
+{
+    conform_triple triples[CONFORM_MAX_TRIPLES];
+    uint32_t triple_count = conform_triples(op, triples);
+    add_text(state, op->name);
+    add_number(state, op->bound_version);
+    for (uint32_t c = 0; c < op->case_count; c++)
+        for (int n = 0; n < 8; n++)
+            add_number(state, op->cases[c][n]);
+    for (uint32_t t = 0; t < triple_count && op->case_count; t++)
+        ISO_TRY(add_reference(state, op, triples[t].dtypes));
+    return ISO_OK;
+}
+
+// The expectation list and the profiles: what a failure and a verdict mean.
+static void add_lists(crypto_hash_sha256_state *state)
+{
+    static const char *const lines[][4] = {
+#define CONFORM_EXPECTED(device, unit, reason)            {"expected", device, unit, reason},
+#define CONFORM_UNSUPPORTED_FOREVER(device, unit, reason) {"unsupported", device, unit, reason},
+#define CONFORM_PROFILE(name, title, about)               {"profile", #name, title, about},
+#define CONFORM_NEEDS(profile, pattern, what)             {"needs", #profile, pattern, what},
+#include "conformance/expected.def"
+#include "conformance/suite/profiles.def"
+#undef CONFORM_EXPECTED
+#undef CONFORM_UNSUPPORTED_FOREVER
+#undef CONFORM_PROFILE
+#undef CONFORM_NEEDS
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        for (int part = 0; part < 4; part++)
+            add_text(state, lines[i][part]);
 }
 
 static iso_status add_units(crypto_hash_sha256_state *state)
@@ -104,15 +138,9 @@ iso_status conform_suite_version(char out[CONFORM_SHA256_TEXT])
     crypto_hash_sha256_init(&state);
     add_text(&state, "isomer conformance suite " ISOMER_VERSION);
     ISO_TRY(add_units(&state));
-    for (uint32_t i = 0; i < iso_ops()->count; i++) {
-        const iso_op_info *op = iso_ops()->ops[i];
-        add_text(&state, op->name);
-        for (uint32_t c = 0; c < op->case_count; c++)
-            for (int n = 0; n < 8; n++)
-                add_number(&state, op->cases[c][n]);
-        if (op->case_count)
-            ISO_TRY(add_reference(&state, op));
-    }
+    add_lists(&state);
+    for (uint32_t i = 0; i < iso_ops()->count; i++)
+        ISO_TRY(add_op(&state, iso_ops()->ops[i]));
     end(&state, out);
     return ISO_OK;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conformance/suite/run.h"
+#include "runtime/base/strings.h"
 
 #define FOLDER_BYTES 64
 
@@ -81,7 +82,7 @@ static iso_status read_coverage(const char *path, json_t *kernels)
         if (text)
             *text++ = '\0';
         if (second) {
-            snprintf(kernel, sizeof kernel, "%s", line);
+            iso_copy_text(kernel, sizeof kernel, line);
             sides = strtoll(text, NULL, 10);
             untaken = json_object();
         } else if (text && untaken) {
@@ -135,7 +136,7 @@ static void print_table(FILE *file, json_t *kernels, bool *out_complete)
 
 iso_status conform_branches_print(conform_level level, uint64_t seed, FILE *file, bool *out_complete)
 {
-    work_files files;
+    work_files files = {0};
     conform_run_facts facts = {0};
     json_t *kernels = json_object();
     conform_run_options options = {.device = "sim:0", .level = level, .seed = seed, .only = "ops/*"};

@@ -23,6 +23,7 @@ typedef struct child {
     const conform_child_job *job;
     conform_context context;
     iso_device *control; // only for faults
+    bool caught;         // by the unit that runs now; the fault's outcome says so once the control has passed
     bool in_control;
     const char *unit; // that runs now
     double started;
@@ -60,7 +61,7 @@ static void take_fault_result(child *c, const conform_result *result)
                  result->detail);
         return;
     }
-    if (fault->outcome == CONFORM_CAUGHT)
+    if (c->caught)
         return;
     double score = degree(result);
     if (!is_broken(result) && !(score > fault->score))
@@ -72,7 +73,7 @@ static void take_fault_result(child *c, const conform_result *result)
     if (is_broken(result))
         fault->outcome = CONFORM_BROKEN;
     else if (score >= CONFORM_CATCH)
-        fault->outcome = CONFORM_CAUGHT;
+        c->caught = true;
 }
 
 static void take_chip_result(child *c, const conform_result *result)
@@ -149,8 +150,10 @@ static void run_fault(child *c)
                 continue;
             run_unit(c, &units->units[i]);
             fault->unit_count++;
-            if (fault->outcome == CONFORM_CAUGHT)
+            if (c->caught)
                 run_control(c, &units->units[i]);
+            if (c->caught && fault->outcome != CONFORM_BROKEN)
+                fault->outcome = CONFORM_CAUGHT;
             fault->seconds = now_seconds() - c->started;
         }
     }

@@ -5,6 +5,7 @@
 #include "conformance/suite/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@ typedef struct run {
     conform_run_facts *facts;
     double started;
     bool no_profile; // a unit of the profile suite ended a worker
+    bool measured;   // `numerics` are those that the latest worker had
+    iso_numerics numerics;
 } run;
 
 // A worker as its parent sees it.
@@ -52,7 +55,15 @@ static iso_status write_record(void *context, const conform_record *record)
 static void be_worker(const run *r, uint32_t first, int descriptor)
 {
     FILE *pipe = fdopen(descriptor, "w");
-    conform_worker_job job = {r->options, first, r->no_profile, r->state, write_record, pipe};
+    // A driver's own words must not get between the program's answers.
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    conform_worker_job job = {.options = r->options,
+                              .first = first,
+                              .no_profile = r->no_profile,
+                              .numerics = r->no_profile && r->measured ? &r->numerics : NULL,
+                              .state = r->state,
+                              .emit = write_record,
+                              .context = pipe};
     iso_status status = pipe ? conform_worker_run(&job) : ISO_IO;
     // Drivers may hang or crash in their exit handlers; everything is written.
     _exit(status == ISO_OK ? 0 : 1);
@@ -63,7 +74,7 @@ static void be_worker(const run *r, uint32_t first, int descriptor)
 static iso_status start_worker(run *r, uint32_t first, child *out)
 {
     int ends[2];
-    if (pipe(ends) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0)
         return iso_fail(ISO_IO, "no pipe for a worker process: %s", strerror(errno));
     fflush(NULL);
     memset(r->state, 0, sizeof *r->state);
@@ -148,20 +159,19 @@ static iso_status read_records(run *r, child *worker)
 }
 
 // A record for the unit in which the worker ended.
-static iso_status record_death(run *r, const child *worker)
+static iso_status record_death(run *r, const child *worker, const char *check)
 {
     conform_record record = {.tries = 1, .failures = 1};
     if (worker->hung)
-        record.result = conform_result_make(CONFORM_HANG, "the unit itself", "no answer after %u s",
-                                            r->state->limit_seconds);
+        record.result =
+            conform_result_make(CONFORM_HANG, check, "no answer after %u s", r->state->limit_seconds);
     else if (WIFSIGNALED(worker->exit_status))
         record.result =
-            conform_result_make(CONFORM_CRASH, "the unit itself", "the process ended by signal %d (%s)",
+            conform_result_make(CONFORM_CRASH, check, "the process ended by signal %d (%s)",
                                 WTERMSIG(worker->exit_status), strsignal(WTERMSIG(worker->exit_status)));
     else
-        record.result =
-            conform_result_make(CONFORM_CRASH, "the unit itself", "the process ended with code %d: %s",
-                                WEXITSTATUS(worker->exit_status), r->state->text);
+        record.result = conform_result_make(CONFORM_CRASH, check, "the process ended with code %d: %s",
+                                            WEXITSTATUS(worker->exit_status), r->state->text);
     conform_record_address(&record, &r->state->unit, r->state->device_name);
     record.seconds = conform_clock_seconds() - r->state->started_seconds;
     return r->options->on_record ? r->options->on_record(r->options->context, &record) : ISO_OK;
@@ -183,24 +193,44 @@ static void take_facts(run *r)
     r->facts->unit_count = r->state->unit_count;
 }
 
+// Whether another worker has to go on, and from which unit.
+static iso_status follow_up(run *r, const child *worker, uint32_t *inout_first, bool *out_done)
+{
+    const conform_worker_state *state = r->state;
+    bool clean = !worker->hung && WIFEXITED(worker->exit_status) && WEXITSTATUS(worker->exit_status) == 0;
+    *out_done = state->finished;
+    if (state->finished)
+        return clean ? ISO_OK : record_death(r, worker, "closing the device");
+    bool profile = strcmp(conform_suite_at(state->unit.suite)->name, "profile") == 0;
+    r->no_profile = r->no_profile || profile;
+    r->measured = !profile;
+    r->numerics = state->numerics;
+    if (state->feeding)
+        return ISO_OK; // nobody asked for this unit; the wanted ones begin where they would have
+    // A lost device has been told of by the unit that found out.
+    if (worker->hung || state->status != ISO_DEVICE_LOST)
+        ISO_TRY(record_death(r, worker, "the unit itself"));
+    *inout_first = state->current + 1;
+    *out_done = *inout_first >= state->unit_count;
+    return ISO_OK;
+}
+
 static iso_status run_workers(run *r)
 {
     uint32_t first = 0;
     while (r->facts->worker_count < MAX_WORKERS) {
         child worker = {0};
+        bool done = false;
         ISO_TRY(start_worker(r, first, &worker));
         ISO_TRY(read_records(r, &worker));
-        if (!r->state->opened)
+        bool began = r->state->unit.id[0] != 0;
+        if (!r->state->opened || (!began && !r->state->finished))
             return failed_to_open(r, &worker);
         take_facts(r);
-        if (r->state->finished && !worker.hung)
-            return ISO_OK;
-        if (r->state->unit.id[0] == 0)
-            return failed_to_open(r, &worker);
-        ISO_TRY(record_death(r, &worker));
-        r->no_profile = r->no_profile || strcmp(conform_suite_at(r->state->unit.suite)->name, "profile") == 0;
-        first = r->state->current + 1;
-        if (first >= r->state->unit_count)
+        if (!began)
+            return ISO_OK; // nothing was left to do
+        ISO_TRY(follow_up(r, &worker, &first, &done));
+        if (done)
             return ISO_OK;
     }
     return iso_fail(ISO_DEVICE_LOST, "%s ended %u worker processes; what was found until unit %s is recorded",
@@ -219,7 +249,7 @@ static iso_status emit_here(void *context, const conform_record *record)
 
 static iso_status run_here(run *r)
 {
-    conform_worker_job job = {r->options, 0, false, r->state, emit_here, r};
+    conform_worker_job job = {.options = r->options, .state = r->state, .emit = emit_here, .context = r};
     iso_status status = conform_worker_run(&job);
     take_facts(r);
     return status;

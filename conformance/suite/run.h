@@ -2,8 +2,8 @@
 //
 // Runs the suites on one device. The device is opened in a worker process that is forked before any driver is
 // loaded; the worker tells the parent over a pipe what it starts and what it finds. A unit that crashes or
-// hangs its worker is recorded, and a new worker goes on behind it. Units that failed run again twice with
-// the same seed in a worker of their own, which gives a flake rate and changes no verdict.
+// hangs its worker is recorded, and a new worker goes on behind it. Units that failed within five seconds run
+// twice more with the same seed, which gives a flake rate and changes no verdict.
 #ifndef ISOMER_CONFORMANCE_RUN_H
 #define ISOMER_CONFORMANCE_RUN_H
 

@@ -90,7 +90,8 @@ typedef struct conform_context {
     // All of what it measured (conformance/profile/profile.h), or NULL where it has not run.
     const struct conform_device_profile *profile;
     struct conform_modules *modules; // compiled kernels (conformance/ops/modules.h), or NULL: none is kept
-    const char *case_folder; // failing cases are written here as <unit with '_' for '/'>.case; NULL: nowhere
+    const char
+        *case_folder; // failing cases are written here as <unit>_<kernel>.case, '_' for '/'; NULL: nowhere
     // Takes a result: copies texts, takes `more`.
     void (*report)(struct conform_context *context, const conform_result *result);
     void *report_context;
@@ -103,7 +104,7 @@ typedef struct conform_suite {
     // Appends the units of all levels, cheapest first. `device` may be NULL: no facts known.
     iso_status (*list)(conform_unit_list *list, const iso_device_info *device);
     // ISO_OK when the unit ran to its end, whatever it found; a failure here counts as the unit's failure,
-    // with the thread's record as its detail. ISO_UNAVAILABLE: the device was lost.
+    // with the thread's record as its detail (ISO_UNSUPPORTED: as refused). ISO_DEVICE_LOST ends the worker.
     iso_status (*run)(conform_context *context, const conform_unit *unit);
 } conform_suite;
 

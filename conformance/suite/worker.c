@@ -69,8 +69,10 @@ static iso_status run_unit(worker *w, const conform_unit *unit, double *out_seco
     iso_status status = conform_suite_at(unit->suite)->run(&w->context, unit);
     *out_seconds = conform_clock_seconds() - start;
     if (status != ISO_OK) {
+        // A part of the unit that no kernel or device can do here is no failure of what was done.
         conform_result failure =
-            conform_result_make(CONFORM_FAIL, "the unit itself", "%s", iso_status_last()->text);
+            conform_result_make(status == ISO_UNSUPPORTED ? CONFORM_UNSUPPORTED : CONFORM_FAIL,
+                                "the unit itself", "%s", iso_status_last()->text);
         collect(&w->context, &failure);
     } else if (w->count == 0 && w->status == ISO_OK) {
         conform_result nothing = conform_result_make(CONFORM_FAIL, "the unit itself", "it checked nothing");
@@ -94,12 +96,15 @@ static iso_status measure_flakes(worker *w, const conform_unit *unit)
         double seconds;
         w->records = NULL;
         w->count = w->capacity = 0;
+        w->job->state->started_seconds = conform_clock_seconds();
         status = run_unit(w, unit, &seconds);
         for (size_t i = 0; i < count; i++) {
-            first[i].tries++;
+            bool failed = false; // a unit may give several results of one name
             for (size_t again = 0; again < w->count; again++)
-                if (strcmp(w->records[again].result.check, first[i].result.check) == 0)
-                    first[i].failures += is_failure(&w->records[again]);
+                failed = failed || (is_failure(&w->records[again]) &&
+                                    strcmp(w->records[again].result.check, first[i].result.check) == 0);
+            first[i].tries++;
+            first[i].failures += failed;
         }
         drop_records(w);
         iso_free(NULL, w->records);
@@ -199,11 +204,13 @@ static iso_status list_units(worker *w)
     for (uint32_t s = 0; s < conform_suite_count(); s++)
         ISO_TRY(conform_suite_at(s)->list(&w->units, &w->job->state->device));
     ISO_TRY(ISO_NEW(NULL, w->units.count ? w->units.count : 1, &w->wanted));
+    size_t fitting = 0;
     for (size_t i = 0; i < w->units.count; i++) {
+        fitting += conform_unit_wanted(&w->units.units[i], options->level, options->only);
         w->wanted[i] = is_wanted(options, &w->units.units[i]);
         w->job->state->unit_count += w->wanted[i];
     }
-    if (w->job->state->unit_count > 0 || options->skip)
+    if (fitting > 0)
         return ISO_OK;
     return iso_fail(ISO_INVALID_ARGUMENT,
                     "no unit of level %s fits \"%s\"; isomer conform --list prints the units' names",
@@ -225,7 +232,8 @@ static iso_status open_device(worker *w)
              iso_device_name(w->context.device));
     w->context.level = options->level;
     w->context.seed = options->seed;
-    w->context.numerics = iso_numerics_ieee;
+    w->context.numerics = w->job->numerics ? *w->job->numerics : iso_numerics_ieee;
+    w->job->state->numerics = w->context.numerics;
     w->context.case_folder = options->case_folder;
     w->context.report = collect;
     w->context.report_context = w;
@@ -242,15 +250,17 @@ static iso_status run_units(worker *w)
     for (size_t i = 0; i < w->units.count; i++) {
         const conform_unit *unit = &w->units.units[i];
         bool mine = w->wanted[i] && position >= w->job->first;
-        bool feeds = unit->suite == profile && unit->level <= CONFORM_QUICK && !w->job->no_profile;
+        bool feeds = unit->suite == profile && unit->level <= w->job->options->level && !w->job->no_profile;
         if (mine)
             state->current = position;
         position += w->wanted[i];
         if (!mine && !feeds)
             continue;
         state->unit = *unit;
-        state->limit_seconds = unit->limit_seconds ? unit->limit_seconds : 60;
+        state->feeding = !mine;
+        // The start first: a parent that looks in between must not see a new limit beside an old start.
         state->started_seconds = conform_clock_seconds();
+        state->limit_seconds = unit->limit_seconds ? unit->limit_seconds : 60;
         ISO_TRY(do_unit(w, unit, mine));
         state->numerics = w->context.numerics;
     }
@@ -268,6 +278,7 @@ iso_status conform_worker_run(const conform_worker_job *job)
         status = run_units(&w);
     job->state->status = status;
     job->state->finished = status == ISO_OK;
+    job->state->started_seconds = conform_clock_seconds(); // closing has its own time
     if (status != ISO_OK)
         snprintf(job->state->text, sizeof job->state->text, "%s", iso_status_last()->text);
     drop_records(&w);

@@ -11,6 +11,7 @@
 // died.
 typedef struct conform_worker_state {
     bool opened, finished;
+    bool feeding;           // the current unit only feeds the bounds of the others
     uint32_t unit_count;    // units wanted in all
     uint32_t current;       // position among them
     double started_seconds; // of the current unit, monotonic clock
@@ -25,8 +26,9 @@ typedef struct conform_worker_state {
 
 typedef struct conform_worker_job {
     const conform_run_options *options;
-    uint32_t first;  // units before this one were run by another worker
-    bool no_profile; // a profile unit ended a worker before: do not run it again to feed the others
+    uint32_t first;               // units before this one were run by another worker
+    bool no_profile;              // a profile unit ended a worker before: do not run them again
+    const iso_numerics *numerics; // what was measured before that; NULL: nothing
     conform_worker_state *state;
     iso_status (*emit)(void *context, const conform_record *record);
     void *context;

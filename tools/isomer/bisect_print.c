@@ -117,8 +117,12 @@ void bisect_print(const bisect_report *report)
                iso_device_name(report->options->device));
     if (report->case_path[0] && found->guilty[0].hidden)
         printf("         (alone it may pass: this fault shows only among other ops)\n");
-    if (found->guilty_count == 0)
-        printf("no op is guilty\n");
+    if (found->unjudged)
+        printf("not judged: %u calls; they read what is not finite or indices out of range, or left no "
+               "element to judge\n",
+               found->unjudged);
+    if (found->guilty_count == 0 && !found->transport[0])
+        printf(found->unjudged ? "no op is guilty of what was judged\n" : "no op is guilty\n");
 }
 
 // ---- JSON ----
@@ -162,6 +166,7 @@ json_t *bisect_json(const bisect_report *report)
     cli_json_put(&object, "ops", cli_json_count(found->op_count));
     cli_json_put(&object, "runs", cli_json_count(found->runs));
     cli_json_put(&object, "sampled", json_boolean(found->sampled));
+    cli_json_put(&object, "unjudged", cli_json_count(found->unjudged));
     cli_json_put(&object, "transport", cli_json_text(found->transport));
     cli_json_put(&object, "guilty", guilty);
     cli_json_put(&object, "inherits", heirs);

@@ -186,14 +186,18 @@ static iso_status find_guilty(bisect_state *s, bool *out_yes)
     conform_bisection found;
     bisect_report report = {.model = s->options->model, .options = &s->bisect, .found = &found};
     ISO_TRY(conform_bisect(&s->bisect, &found));
-    iso_status status = write_case(s, &found, report.case_path, sizeof report.case_path);
-    *out_yes = found.guilty_count == 0 && !found.transport[0];
-    if (status == ISO_OK && s->options->json)
-        status = cli_print_json(bisect_json(&report));
-    else if (status == ISO_OK)
+    cli_progress_end(s->bisect.progress_context);
+    // What was found took long: it is told even where the case cannot be written.
+    iso_status status = write_case(s, &found, report.case_path, sizeof report.case_path), printed = ISO_OK;
+    if (status != ISO_OK)
+        report.case_path[0] = 0;
+    *out_yes = found.guilty_count == 0 && !found.transport[0] && found.unjudged == 0;
+    if (s->options->json)
+        printed = cli_print_json(bisect_json(&report));
+    else
         bisect_print(&report);
     conform_bisection_destroy(&found);
-    return status;
+    return status != ISO_OK ? status : printed;
 }
 
 static iso_status swap(bisect_state *s)
@@ -201,16 +205,20 @@ static iso_status swap(bisect_state *s)
     conform_swap swaps[ISO_OP_COUNT];
     uint32_t count;
     ISO_TRY(conform_swap_run(&s->bisect, swaps, &count));
+    cli_progress_end(s->bisect.progress_context);
     if (s->options->json)
         return cli_print_json(swap_json(&s->bisect, swaps, count));
     swap_print(&s->bisect, swaps, count);
     return ISO_OK;
 }
 
-static void show_progress(void *context, const char *what)
+static void show_progress(void *context, const char *what, uint32_t done, uint32_t total)
 {
-    cli_progress_end(context);
-    cli_progress_begin(context, what);
+    if (done == 0) {
+        cli_progress_end(context);
+        cli_progress_begin(context, what);
+    }
+    cli_progress_update(context, done, total);
 }
 
 static iso_status run(const void *opaque, bool *out_yes)
@@ -260,7 +268,7 @@ const cli_command cli_command_bisect = {
                 "  isomer bisect DeepSeek-V2-Lite --device vulkan:0 --activation bf16 --out found.case\n"
                 "  isomer conform --case found.case --device vulkan:0\n"
                 "  isomer bisect tiny-r1 --device vulkan:llvmpipe --swap\n",
-    .no_means = "an op is guilty",
+    .no_means = "an op or the transport is guilty, or a call could not be judged",
     CLI_OPTIONS(options_table),
     .options_bytes = sizeof(bisect_options),
     .run = run,

@@ -168,11 +168,12 @@ static iso_status self_test(const conform_options *options, bool *out_yes)
 static iso_status list_units(const conform_options *options)
 {
     conform_unit_list list = {0};
-    iso_status status = ISO_OK;
+    iso_status status = conform_verdict_check_name(options->profile);
     for (uint32_t s = 0; s < conform_suite_count() && status == ISO_OK; s++)
         status = conform_suite_at(s)->list(&list, NULL);
     for (size_t i = 0; i < list.count && status == ISO_OK; i++)
-        if (list.units[i].level <= (conform_level)options->level)
+        if (conform_unit_wanted(&list.units[i], (conform_level)options->level, options->unit) &&
+            (!options->profile || conform_profile_wants(options->profile, list.units[i].id)))
             printf("%s\n", list.units[i].id);
     conform_unit_list_deinit(&list);
     return status;

@@ -44,8 +44,9 @@ static void print_record(const conform_options *options, const conform_record *r
     if (!isnan(record->result.score))
         printf("      error / bound %.3g\n", record->result.score);
     printf("      failed %u of %u runs with this seed\n", record->failures, record->tries);
-    printf("      isomer conform --device %s --unit '%s' --seed %" PRIu64 "%s\n", record->device,
-           record->unit, options->seed, record->level > CONFORM_QUICK ? " --level exhaustive" : "");
+    printf("      isomer conform --device %s --unit '%s' --seed %" PRIu64 "%s%s\n", record->device,
+           record->unit, options->seed, record->level > CONFORM_QUICK ? " --level " : "",
+           record->level > CONFORM_QUICK ? conform_level_name(record->level) : "");
 }
 
 void cli_conform_print(const conform_options *options, const conform_findings *findings)
@@ -55,8 +56,8 @@ void cli_conform_print(const conform_options *options, const conform_findings *f
     cli_clean_text(findings->facts.device.driver, driver, sizeof driver);
     printf("%s: %s; %s\nlevel %s, seed %" PRIu64 ", %u units, %.1f s\n", findings->facts.device_name, name,
            driver, conform_level_name((conform_level)options->level), options->seed,
-           findings->facts.unit_count, findings->facts.seconds);
-    if (!options->unit) // a part of the units says nothing about profiles
+           findings->summary.unit_count, findings->summary.seconds);
+    if (!options->unit || options->profile) // a part of the units says nothing about all profiles
         print_verdicts(&findings->summary);
     print_suites(findings);
     for (size_t i = 0; i < findings->notable_count; i++)
@@ -87,7 +88,7 @@ json_t *cli_conform_json(const conform_options *options, const conform_findings 
     cli_json_put(&root, "device", cli_json_text(findings->facts.device_name));
     cli_json_put(&root, "name", cli_json_text(findings->facts.device.name));
     cli_json_put(&root, "level", cli_json_text(conform_level_name((conform_level)options->level)));
-    cli_json_put(&root, "seconds", json_real(findings->facts.seconds));
+    cli_json_put(&root, "seconds", json_real(findings->summary.seconds));
     for (int o = 0; o < CONFORM_OUTCOME_COUNT; o++)
         cli_json_put(&root, conform_outcome_name((conform_outcome)o),
                      cli_json_count(findings->count.outcomes[o]));

@@ -175,6 +175,9 @@ iso_status cli_conform_suites(const conform_options *options, bool *out_yes)
     conform_session session = {.options = options, .findings = findings};
     iso_status status = ISO_OK;
     ISO_TRY_GOTO(conform_verdict_check_name(options->profile), done);
+    // Before hours of work, not behind them.
+    if (options->key)
+        ISO_TRY_GOTO(conform_secret_key_check(options->key), done);
     ISO_TRY_GOTO(open_bundle(&session), done);
     ISO_TRY_GOTO(run_suites(&session), done);
     ISO_TRY_GOTO(summarise(&session), done);

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+//
+// Modules from PTX text, their functions and variables, and what the driver says of a function.
+#include "calls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TEXT_MAX    ((size_t)256 << 20)
+#define OPTIONS_MAX 64 // more than there are
+
+typedef struct jit_logs {
+    char *info, *error;
+    size_t info_bytes, error_bytes;
+    void **info_used, **error_used;
+} jit_logs;
+
+static CUresult read_options(unsigned count, const CUjit_option *options, void **values, jit_logs *out)
+{
+    *out = (jit_logs){0};
+    if (count && (!options || !values || count > OPTIONS_MAX))
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < count; i++) {
+        if ((unsigned)options[i] > CU_JIT_SPLIT_COMPILE)
+            return CUDA_ERROR_INVALID_VALUE;
+        if (options[i] == CU_JIT_INFO_LOG_BUFFER)
+            out->info = values[i];
+        if (options[i] == CU_JIT_ERROR_LOG_BUFFER)
+            out->error = values[i];
+        if (options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES) {
+            out->info_bytes = (unsigned)(uintptr_t)values[i];
+            out->info_used = &values[i];
+        }
+        if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES) {
+            out->error_bytes = (unsigned)(uintptr_t)values[i];
+            out->error_used = &values[i];
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+// The size's place takes how much of the buffer was used.
+static void write_log(char *buffer, size_t bytes, void **used, const char *text)
+{
+    size_t length = 0;
+    if (buffer && bytes) {
+        snprintf(buffer, bytes, "%s", text);
+        length = strnlen(buffer, bytes);
+    }
+    if (used)
+        *used = (void *)(uintptr_t)length; // NOLINT
+}
+
+static CUresult kind_of(const uint8_t *image, char *message)
+{
+    static const uint8_t elf[] = {0x7f, 'E', 'L', 'F'}, fat[] = {0x50, 0xed, 0x55, 0xba};
+    // One byte after the other: the image may end anywhere.
+    size_t like_elf = 0, like_fat = 0;
+    while (like_elf < 4 && image[like_elf] == elf[like_elf])
+        like_elf++;
+    while (like_fat < 4 && image[like_fat] == fat[like_fat])
+        like_fat++;
+    if (like_elf == 4 || like_fat == 4) {
+        snprintf(message, PTX_MESSAGE_BYTES, "the image is a %s; the simulator runs PTX text alone",
+                 like_elf == 4 ? "cubin" : "fat binary");
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
+    }
+    if ((image[0] < ' ' && image[0] != '\n' && image[0] != '\t' && image[0] != '\r') || image[0] > '~') {
+        snprintf(message, PTX_MESSAGE_BYTES, "the image is neither PTX text nor a binary of a known kind");
+        return CUDA_ERROR_INVALID_IMAGE;
+    }
+    return CUDA_SUCCESS;
+}
+
+static CUresult load(sim_module *module, const char *text, char *message)
+{
+    CUresult result = kind_of((const uint8_t *)text, message);
+    if (result)
+        return result;
+    ptx_status status = ptx_module_load(sim.memory, text, strnlen(text, TEXT_MAX), message, &module->ptx);
+    if (status)
+        return status == PTX_NO_MEMORY ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_PTX;
+    if (ptx_module_target(module->ptx) > sim.arch) {
+        snprintf(message, PTX_MESSAGE_BYTES, "the PTX is for sm_%u, the device is sm_%u",
+                 ptx_module_target(module->ptx), sim.arch);
+        return CUDA_ERROR_INVALID_PTX;
+    }
+    snprintf(message, PTX_MESSAGE_BYTES, "%u kernels for sm_%u", ptx_module_kernel_count(module->ptx),
+             ptx_module_target(module->ptx));
+    module->functions = sim_new((ptx_module_kernel_count(module->ptx) + 1) * sizeof(sim_function *));
+    return module->functions && sim_handle_add(SIM_MODULE, module) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static void destroy(sim_module *module)
+{
+    for (uint32_t i = 0; module->functions && i < ptx_module_kernel_count(module->ptx); i++) {
+        if (module->functions[i])
+            sim_handle_remove(module->functions[i]->object.handle);
+        free(module->functions[i]);
+    }
+    free(module->functions);
+    ptx_module_destroy(module->ptx);
+    free(module);
+}
+
+CUresult sim_module_load(CUmodule *module, const void *image, unsigned count, CUjit_option *options,
+                         void **values)
+{
+    char message[PTX_MESSAGE_BYTES] = "";
+    jit_logs logs;
+    CUresult result = read_options(count, options, values, &logs);
+    if (result || !module || !image)
+        return CUDA_ERROR_INVALID_VALUE;
+    *module = NULL;
+    sim_module *made = sim_new(sizeof *made);
+    if (!made)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    result = load(made, image, message);
+    write_log(logs.info, logs.info_bytes, logs.info_used, result ? "" : message);
+    write_log(logs.error, logs.error_bytes, logs.error_used, result ? message : "");
+    if (result) {
+        destroy(made);
+        return result;
+    }
+    *module = made->object.handle;
+    return CUDA_SUCCESS;
+}
+
+void sim_module_end(sim_module *module)
+{
+    sim_handle_remove(module->object.handle);
+    destroy(module);
+}
+
+CUresult sim_module_unload(CUmodule module)
+{
+    sim_module *found = sim_handle_get(SIM_MODULE, module);
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    CUresult result = CUDA_SUCCESS;
+    if (sim_pending_function(found)) {
+        sim_report(SIM_FREED_IN_USE_FINDING, sim.call,
+                   "a module by %s (object %llu) is unloaded while its kernels have not "
+                   "been waited for",
+                   found->object.made_by, (unsigned long long)found->object.number);
+        result = sim_run_all();
+    }
+    sim_module_end(found);
+    return result;
+}
+
+CUresult sim_module_function(CUfunction *function, CUmodule module, const char *name)
+{
+    sim_module *found = sim_handle_get(SIM_MODULE, module);
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!function || !name)
+        return CUDA_ERROR_INVALID_VALUE;
+    *function = NULL;
+    const ptx_kernel *kernel = ptx_module_find_kernel(found->ptx, name);
+    if (!kernel)
+        return CUDA_ERROR_NOT_FOUND;
+    uint32_t index = 0;
+    while (ptx_module_kernel(found->ptx, index) != kernel)
+        index++;
+    sim_function *made = found->functions[index];
+    if (!made) {
+        made = sim_new(sizeof *made);
+        if (!made || !sim_handle_add(SIM_FUNCTION, made)) {
+            free(made);
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        }
+        bool known;
+        uint32_t standard = (uint32_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK, &known);
+        made->module = found;
+        made->kernel = kernel;
+        made->info = ptx_kernel_describe(kernel);
+        made->dynamic_shared_max =
+            made->info.shared_bytes < standard ? standard - made->info.shared_bytes : 0;
+        found->functions[index] = made;
+    }
+    *function = made->object.handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult sim_module_global(CUdeviceptr *address, size_t *bytes, CUmodule module, const char *name)
+{
+    const sim_module *found = sim_handle_get(SIM_MODULE, module);
+    uint64_t at, size;
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!name || (!address && !bytes))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (ptx_module_find_variable(found->ptx, name, &at, &size) != PTX_OK)
+        return CUDA_ERROR_NOT_FOUND;
+    if (address)
+        *address = at;
+    if (bytes)
+        *bytes = size;
+    return CUDA_SUCCESS;
+}
+
+// ---- functions ----
+
+CUresult sim_function_module(CUmodule *module, CUfunction function)
+{
+    const sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    if (!found || !module)
+        return found ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_HANDLE;
+    *module = found->module->object.handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult sim_function_attribute(int *value, CUfunction_attribute attribute, CUfunction function)
+{
+    const sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    if (!found || !value)
+        return found ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_HANDLE;
+    uint32_t registers = found->info.registers;
+    switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+        *value = (int)found->info.max_threads;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
+        *value = (int)found->info.shared_bytes;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES:
+        *value = (int)found->info.local_bytes;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_NUM_REGS: // virtual ones: a chip's compiler decides otherwise
+        *value = (int)(registers > 255 ? 255 : registers);
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+        *value = (int)ptx_module_target(found->module->ptx);
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
+        *value = (int)sim.arch;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+        *value = (int)found->dynamic_shared_max;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+        *value = -1;
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+    case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+        *value = 0;
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
+CUresult sim_function_set(CUfunction function, CUfunction_attribute attribute, int value)
+{
+    sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    bool known;
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (attribute == CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT)
+        return value < -1 || value > 100 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
+        return CUDA_ERROR_INVALID_VALUE;
+    int most = sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &known) -
+               (int)found->info.shared_bytes;
+    if (value < 0 || value > most)
+        return CUDA_ERROR_INVALID_VALUE;
+    found->dynamic_shared_max = (uint32_t)value;
+    return CUDA_SUCCESS;
+}
+
+// By threads, blocks and shared memory. Registers are left out: how many a chip's compiler would use is not
+// known here.
+CUresult sim_occupancy(int *count, CUfunction function, int block, size_t shared)
+{
+    const sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    bool known;
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!count || block <= 0 || block > (int)found->info.max_threads)
+        return CUDA_ERROR_INVALID_VALUE;
+    uint64_t warps = ((uint64_t)block + 31) / 32;
+    uint64_t most =
+        (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, &known) / (warps * 32);
+    uint64_t blocks = (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR, &known);
+    uint64_t bytes = shared + found->info.shared_bytes +
+                     (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK, &known);
+    uint64_t room = (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, &known);
+    most = blocks < most ? blocks : most;
+    if (shared > found->dynamic_shared_max)
+        most = 0;
+    else if (bytes && room / bytes < most)
+        most = room / bytes;
+    *count = (int)most;
+    return CUDA_SUCCESS;
+}
