@@ -146,7 +146,9 @@ iso_status guarded_upload(guarded *guarded, guard_pattern pattern, bool decoy)
         if (!iso_tensor_present(&tensors[i]) || (i >= inputs && !guarded_keeps(guarded->op, i - inputs)))
             continue;
         const guarded_storage *storage = &guarded->storages[guarded->storage_of[i]];
-        if (decoy)
+        // Two rows of one launch in one slot would be a race of the caller's: a decoy keeps the slots.
+        bool slots = guarded_keeps(guarded->op, 0) && tensors[i].dtype == ISO_DTYPE_I32;
+        if (decoy && !slots)
             clear_view(&tensors[i], storage->image + storage->margin);
         else
             copy_view(&tensors[i], storage->image + storage->margin, tensors[i].host);
