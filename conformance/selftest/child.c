@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "conformance/profile/profile.h"
+#include "conformance/suite/worker.h"
 
 // The chip of the job, and behind it one without a fault: a unit that fails there, too, has caught nothing.
 #define DEVICE  "sim:0"
@@ -28,13 +28,6 @@ typedef struct child {
     const char *unit; // that runs now
     double started;
 } child;
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 // ---- results ----
 
@@ -154,7 +147,7 @@ static void run_fault(child *c)
                 run_control(c, &units->units[i]);
             if (c->caught && fault->outcome != CONFORM_BROKEN)
                 fault->outcome = CONFORM_CAUGHT;
-            fault->seconds = now_seconds() - c->started;
+            fault->seconds = conform_clock_seconds() - c->started;
         }
     }
     if (fault->outcome == CONFORM_TIMED_OUT)
@@ -181,7 +174,7 @@ static iso_status run_chip(child *c)
             continue;
         run_unit(c, unit);
         chip->unit_count++;
-        chip->seconds = now_seconds() - c->started;
+        chip->seconds = conform_clock_seconds() - c->started;
     }
     chip->finished = true;
     return ISO_OK;
@@ -203,7 +196,7 @@ static iso_status open_device(child *c)
 
 void conform_child_run(const conform_child_job *job)
 {
-    child c = {.job = job, .started = now_seconds()};
+    child c = {.job = job, .started = conform_clock_seconds()};
     c.context.level = CONFORM_QUICK;
     c.context.seed = job->seed;
     c.context.numerics = iso_numerics_ieee; // the faults are those of a plain chip

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conformance/selftest/child.h"
+#include "conformance/suite/worker.h"
 
 #define PATH_BYTES  4096
 #define MAX_WORKERS 16
@@ -36,13 +37,6 @@ typedef struct pool {
     uint32_t worker_count;
     uint32_t next, done; // jobs: faults, then chips
 } pool;
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static uint32_t job_count(const pool *p)
 {
@@ -102,7 +96,7 @@ static iso_status start_job(pool *p, worker *free_worker)
         _exit(0);
     }
     uint32_t limit = p->options->limit_seconds ? p->options->limit_seconds : 60;
-    *free_worker = (worker){.process = process, .job = number, .deadline = now_seconds() + limit};
+    *free_worker = (worker){.process = process, .job = number, .deadline = conform_clock_seconds() + limit};
     return ISO_OK;
 }
 
@@ -154,7 +148,7 @@ static void tell_progress(pool *p, uint32_t number)
 static void end_late(pool *p)
 {
     for (uint32_t i = 0; i < p->worker_count; i++)
-        if (p->workers[i].process && now_seconds() > p->workers[i].deadline)
+        if (p->workers[i].process && conform_clock_seconds() > p->workers[i].deadline)
             kill(p->workers[i].process, SIGKILL);
 }
 
@@ -281,7 +275,7 @@ iso_status conform_self_test(const conform_self_test_options *options, conform_s
     if (p.worker_count > MAX_WORKERS)
         return iso_fail(ISO_INVALID_ARGUMENT, "worker_count is %u; allowed: 1 to %d", p.worker_count,
                         MAX_WORKERS);
-    double started = now_seconds();
+    double started = conform_clock_seconds();
     iso_status status = conform_self_test_report_create(options, out_report);
     if (status == ISO_OK)
         status = list_units(&p.units);
@@ -297,7 +291,7 @@ iso_status conform_self_test(const conform_self_test_options *options, conform_s
     }
     conform_unit_list_deinit(&p.units);
     sum_up(out_report);
-    out_report->seconds = now_seconds() - started;
+    out_report->seconds = conform_clock_seconds() - started;
     if (status != ISO_OK)
         conform_self_test_deinit(out_report);
     return status;
