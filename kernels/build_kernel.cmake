@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: MIT
 #
-# Builds one portable kernel, called by kernels.cmake as a build step:
-#   cmake -DOP=… -DX=… -DW=… -DY=… -DKERNELS=<kernels folder> -DOUT=<file.c> -DGLSLANG=… -P build_kernel.cmake
-# Joins dialect and kernel text for each language, compiles the GLSL form to SPIR-V, and writes a C file that holds
-# both and the iso_kernel that describes them. With -DLANGUAGE=<header in dialect/ without .h> it writes that one text
-# to OUT and does nothing else, for a check that compiles it. With -DTEXT=<file.k> the text is taken from there and the
-# kernel is no op's: it has code and no `supports` and `launch` (conformance/profile/probes).
+# Builds one kernel, called by kernels.cmake as a build step:
+#   cmake -DOP=… -DX=… -DW=… -DY=… -DKERNELS=<kernels folder> -DOUT=<file.c> -DGLSLANG=… [-DCUDA_CLANG=… [-DPTXAS=…
+#         -DFATBINARY=…]] [-DTUNED=… | -DTEXT=… | -DLANGUAGE=…] -P build_kernel.cmake
+# Joins dialect and kernel text for each language, compiles what has a compiler, and writes a C file that holds the
+# results and the iso_kernel that describes them. Beside OUT stay the texts: .comp, .cu, and .ptx.
+#   TUNED     a kernel of one target, "cuda_sm80": from <op>/cuda_sm80.cu, with <op>/cuda_sm80.c
+#   TEXT      <file.k>: no op's kernel, with code and no `supports` and `launch` (conformance/profile/probes)
+#   LANGUAGE  <header in dialect/ without .h>: writes that one text to OUT and does nothing else, for a check that compiles it
 cmake_minimum_required(VERSION 3.25)
 
 set(id ${X}_${W}_${Y})
 string(TOLOWER ${id} variant)
+set(defines "#define X_${X} 1\n#define W_${W} 1\n#define Y_${Y} 1\n")
+string(REGEX REPLACE "\\.c$" "" stem ${OUT})
+set(objects "") # what the C file defines before the kernel
+set(declarations "")
+set(codes "")   # the initialisers of iso_kernel.codes
+
+# ---- texts ----
 
 # Comments and indentation are dropped: the text is compiled, not read.
 function(read_text file out)
@@ -25,66 +34,146 @@ function(read_text file out)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 
-read_text(${KERNELS}/dialect/numbers.kh numbers)
-if(TEXT)
-  set(header kernels/kernel.h)
-  set(calls "")
-else()
-  set(TEXT ${KERNELS}/${OP}/${OP}.k)
-  set(header kernels/functions.h)
-  set(calls "    .supports = iso_${OP}_portable_supports,
-    .launch = iso_${OP}_portable_launch,
+function(join_text language out)
+  read_text(${KERNELS}/dialect/${language}.h dialect)
+  read_text(${KERNELS}/dialect/numbers.kh numbers)
+  set(${out} "${defines}${dialect}\n${numbers}\n${kernel}" PARENT_SCOPE)
+endfunction()
+
+# Runs a compiler; its words are the failure's.
+function(compile)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${OP} (${variant}): ${log}")
+  endif()
+endfunction()
+
+# ---- what goes into the C file ----
+
+macro(add_code format name bytes)
+  string(APPEND codes "{.format = ${format}, .code = ${name}, .code_bytes = ${bytes}},\n              ")
+endmacro()
+
+macro(add_text format name text)
+  string(REPLACE "\\" "\\\\" quoted "${text}")
+  string(REPLACE "\"" "\\\"" quoted "${quoted}")
+  string(REPLACE "\n" "\\n\"\n    \"" quoted "${quoted}")
+  string(APPEND objects "static const char ${name}[] =\n    \"${quoted}\";\n\n")
+  add_code(${format} ${name} "sizeof ${name} - 1")
+endmacro()
+
+# ---- languages ----
+
+macro(add_glsl)
+  join_text(glsl text)
+  file(WRITE ${stem}.comp "#version 450\n${text}")
+  compile(${GLSLANG} -V --quiet --target-env vulkan1.2 -S comp --vn spirv -o ${stem}.spv.h ${stem}.comp)
+  file(READ ${stem}.spv.h spirv)
+  string(REGEX REPLACE "#pragma once" "" spirv "${spirv}")
+  string(REPLACE "const uint32_t spirv[]" "static const uint32_t spirv[]" spirv "${spirv}")
+  string(APPEND objects "${spirv}\n")
+  add_code(ISO_CODE_SPIRV spirv "sizeof spirv")
+endmacro()
+
+macro(add_opencl)
+  join_text(opencl text)
+  add_text(ISO_CODE_OPENCL_C opencl "${text}")
+endmacro()
+
+# The text for a run-time compiler, and what a driver takes without one: PTX for the oldest chip that the kernel is for,
+# and where NVIDIA's assembler is, machine code for later ones in one file with it.
+macro(add_cuda arch)
+  join_text(cuda text)
+  file(WRITE ${stem}.cu "${text}")
+  add_text(ISO_CODE_CUDA_C cuda "${text}")
+  compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
+          -Wno-unknown-cuda-version -include ${KERNELS}/dialect/cuda_clang.h -o ${stem}.ptx ${stem}.cu)
+  if(PTXAS AND FATBINARY)
+    set(images --image3=kind=ptx,sm=${arch},file=${stem}.ptx)
+    foreach(chip 80 90a 100 120)
+      compile(${PTXAS} -arch=sm_${chip} -o ${stem}.sm_${chip}.cubin ${stem}.ptx)
+      list(APPEND images --image3=kind=elf,sm=${chip},file=${stem}.sm_${chip}.cubin)
+    endforeach()
+    compile(${FATBINARY} -64 --compress=false --create=${stem}.fatbin ${images})
+    file(SIZE ${stem}.fatbin fatbin_bytes)
+    set(symbol iso_fatbin_${symbol_stem})
+    string(APPEND objects "__asm__(\".section .rodata\\n.balign 16\\n.hidden ${symbol}\\n.globl ${symbol}\\n${symbol}:\\n\"
+        \".incbin \\\"${stem}.fatbin\\\"\\n.previous\\n\");
+extern const unsigned char ${symbol}[];
+
 ")
+    add_code(ISO_CODE_CUBIN ${symbol} ${fatbin_bytes})
+  endif()
+  file(READ ${stem}.ptx ptx)
+  add_text(ISO_CODE_PTX ptx "${ptx}")
+endmacro()
+
+# ---- the kernel ----
+
+if(TUNED)
+  string(REGEX MATCH "^([a-z]+)_([a-z]*([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
+  set(target ${CMAKE_MATCH_1})
+  set(tag ${CMAKE_MATCH_2})
+  set(arch ${CMAKE_MATCH_3})
+  set(TEXT ${KERNELS}/${OP}/${TUNED}.cu)
+  set(header kernels/functions.h)
+  set(name ${OP}.${target}.${tag}.${variant})
+  set(symbol_stem ${OP}_${TUNED}_${id})
+  set(calls_stem iso_${OP}_${TUNED})
+  set(declarations "ISO_TUNED_PLAN(${calls_stem})\n\n")
+else()
+  set(header kernels/functions.h)
+  set(name ${OP}.portable.${variant})
+  set(symbol_stem ${OP}_portable_${id})
+  set(calls_stem iso_${OP}_portable)
+  if(TEXT)
+    set(header kernels/kernel.h)
+    set(calls_stem "")
+  else()
+    set(TEXT ${KERNELS}/${OP}/${OP}.k)
+  endif()
 endif()
 read_text(${TEXT} kernel)
-set(defines "#define X_${X} 1\n#define W_${W} 1\n#define Y_${Y} 1\n")
 
 if(LANGUAGE)
-  read_text(${KERNELS}/dialect/${LANGUAGE}.h dialect)
-  file(WRITE ${OUT} "${defines}${dialect}\n${numbers}\n${kernel}")
+  join_text(${LANGUAGE} text)
+  file(WRITE ${OUT} "${text}")
   return()
 endif()
-
-read_text(${KERNELS}/dialect/glsl.h dialect)
-string(REGEX REPLACE "\\.c$" "" stem ${OUT})
-file(WRITE ${stem}.comp "#version 450\n${defines}${dialect}\n${numbers}\n${kernel}")
-execute_process(
-  COMMAND ${GLSLANG} -V --quiet --target-env vulkan1.2 -S comp --vn spirv -o ${stem}.spv.h ${stem}.comp
-  RESULT_VARIABLE result OUTPUT_VARIABLE log ERROR_VARIABLE log)
-if(NOT result EQUAL 0)
-  message(FATAL_ERROR "${OP} (${variant}): ${log}")
-endif()
-
-file(READ ${stem}.spv.h spirv)
-string(REGEX REPLACE "#pragma once" "" spirv "${spirv}")
-string(REPLACE "const uint32_t spirv[]" "static const uint32_t spirv[]" spirv "${spirv}")
-
-read_text(${KERNELS}/dialect/opencl.h dialect)
-set(text "${defines}${dialect}\n${numbers}\n${kernel}")
-string(REPLACE "\\" "\\\\" text "${text}")
-string(REPLACE "\"" "\\\"" text "${text}")
-string(REPLACE "\n" "\\n\"\n    \"" text "${text}")
 
 # The group size stands in the text: KERNEL_BEGIN(name, 64).
 if(NOT kernel MATCHES "KERNEL_BEGIN\\(${OP}, ([0-9]+)\\)")
   message(FATAL_ERROR "${TEXT} has no line KERNEL_BEGIN(${OP}, <group size>)")
 endif()
-set(group ${CMAKE_MATCH_1})
+set(fields "    .group_size = ${CMAKE_MATCH_1},\n")
+if(calls_stem)
+  string(APPEND fields "    .supports = ${calls_stem}_supports,\n    .launch = ${calls_stem}_launch,\n")
+endif()
+# A second launch, which combines what the first has left in scratch memory: KERNEL_BEGIN(<op>_combine, 64).
+if(kernel MATCHES "KERNEL_BEGIN\\(${OP}_combine, ([0-9]+)\\)")
+  string(APPEND fields "    .combine_entry = \"${OP}_combine\",\n    .combine_group_size = ${CMAKE_MATCH_1},\n"
+    "    .combine_launch = ${calls_stem}_combine_launch,\n    .scratch_bytes = ${calls_stem}_scratch_bytes,\n")
+endif()
+
+if(TUNED)
+  add_cuda(${arch})
+else()
+  add_glsl()
+  add_opencl()
+  if(CUDA_CLANG)
+    add_cuda(75)
+  endif()
+endif()
 
 file(WRITE ${OUT} "// Generated from the text of kernel ${OP}.
 #include \"${header}\"
 
-${spirv}
-static const char opencl[] =
-    \"${text}\";
-
-extern const iso_kernel iso_kernel_${OP}_portable_${id};
-const iso_kernel iso_kernel_${OP}_portable_${id} = {
-    .name = \"${OP}.portable.${variant}\",
+${declarations}${objects}
+extern const iso_kernel iso_kernel_${symbol_stem};
+const iso_kernel iso_kernel_${symbol_stem} = {
+    .name = \"${name}\",
     .op = \"${OP}\",
     .dtypes = {ISO_DTYPE_KEY_${X}, ISO_DTYPE_KEY_${W}, ISO_DTYPE_KEY_${Y}},
-    .group_size = ${group},
-${calls}    .codes = {{.format = ISO_CODE_SPIRV, .code = spirv, .code_bytes = sizeof spirv},
-              {.format = ISO_CODE_OPENCL_C, .code = opencl, .code_bytes = sizeof opencl - 1}},
+${fields}    .codes = {${codes}},
 };
 ")

@@ -20,4 +20,13 @@
 #include "kernels/ops.def"
 #undef ISO_OP
 
+// What the launch plan of a tuned kernel supplies (<op>/<target>_<arch>.c), the last two where it has a
+// second launch. `stem` is iso_<op>_<target>_<arch>.
+#define ISO_TUNED_PLAN(stem)                                                                                 \
+    bool stem##_supports(const iso_kernel *kernel, const void *params, const iso_device_info *device,        \
+                         char reason[ISO_REASON_BYTES]);                                                     \
+    void stem##_launch(const iso_kernel *kernel, const void *params, iso_launch *out_launch);                \
+    void stem##_combine_launch(const iso_kernel *kernel, const void *params, iso_launch *out_launch);        \
+    uint64_t stem##_scratch_bytes(const iso_kernel *kernel, const void *params);
+
 #endif

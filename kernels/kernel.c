@@ -38,6 +38,11 @@ void iso_launch_view(iso_launch *launch, const iso_tensor *tensor)
     launch_storage(launch, tensor, (uint64_t)tensor->view_offset * iso_dtype_bytes(tensor->dtype));
 }
 
+void iso_launch_scratch(iso_launch *launch)
+{
+    launch->args[launch->arg_count++] = launch->scratch;
+}
+
 void iso_launch_u32(iso_launch *launch, uint32_t value)
 {
     launch->args[launch->arg_count++] = (iso_arg){.kind = ISO_ARG_U32, .value.u32 = value};

@@ -21,6 +21,8 @@
 // offsets go as values of their own. An absent tensor passes `stand_in`'s storage, so that the kernel has a
 // valid address that it never reads.
 void iso_launch_tensor(iso_launch *launch, const iso_tensor *tensor, const iso_tensor *stand_in);
+// The memory between the two launches of a kernel.
+void iso_launch_scratch(iso_launch *launch);
 void iso_launch_u32(iso_launch *launch, uint32_t value);
 void iso_launch_f32(iso_launch *launch, float value);
 

@@ -1,7 +1,29 @@
 # SPDX-License-Identifier: MIT
 #
-# The build of kernels/, driven by ops.def and each op's op.def. Defines the object library isomer_kernels.
+# The build of kernels/, driven by ops.def and each op's op.def. Defines the object library isomer_kernels, and for those
+# who compile more kernels: dialect_files, kernel_compilers (arguments of build_kernel.cmake), generated (where texts lie).
+option(ISOMER_CUDA "Embed PTX of every kernel and the kernels tuned for CUDA (needs clang 19 or later)" ON)
+option(ISOMER_CUDA_BINARIES "Embed CUDA machine code as well, where ptxas and fatbinary are found" ON)
 find_program(ISOMER_GLSLANG NAMES glslangValidator REQUIRED)
+set(kernel_compilers -DGLSLANG=${ISOMER_GLSLANG})
+set(have_cuda 0)
+if(ISOMER_CUDA)
+  # clang makes PTX by itself; nothing of NVIDIA's is needed to build.
+  find_program(ISOMER_CUDA_CLANG NAMES clang-19 clang-20 clang-21 clang-22)
+  if(NOT ISOMER_CUDA_CLANG)
+    message(FATAL_ERROR "no clang-19 to make PTX with: apt-get install clang-19, or give its path in ISOMER_CUDA_CLANG, "
+      "or build without kernels for CUDA: -DISOMER_CUDA=OFF")
+  endif()
+  set(have_cuda 1)
+  list(APPEND kernel_compilers -DCUDA_CLANG=${ISOMER_CUDA_CLANG})
+  if(ISOMER_CUDA_BINARIES)
+    find_program(ISOMER_PTXAS NAMES ptxas HINTS /usr/local/cuda/bin)
+    find_program(ISOMER_FATBINARY NAMES fatbinary HINTS /usr/local/cuda/bin)
+    if(ISOMER_PTXAS AND ISOMER_FATBINARY)
+      list(APPEND kernel_compilers -DPTXAS=${ISOMER_PTXAS} -DFATBINARY=${ISOMER_FATBINARY})
+    endif()
+  endif()
+endif()
 
 include(CheckCCompilerFlag)
 check_c_compiler_flag("-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma" ISOMER_HAVE_AVX512)
@@ -29,6 +51,18 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS kernels/ops.def)
 file(GLOB kernel_sources CONFIGURE_DEPENDS kernels/*.c)
 set(generated ${CMAKE_CURRENT_BINARY_DIR}/kernels)
 file(MAKE_DIRECTORY ${generated})
+
+# isomer_build_kernel(op x w y text out library [argument of build_kernel.cmake…])
+function(isomer_build_kernel op x w y text out library)
+  add_custom_command(
+    OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOP=${op} -DX=${x} -DW=${w} -DY=${y} -DKERNELS=${CMAKE_CURRENT_SOURCE_DIR}/kernels
+            -DOUT=${out} ${kernel_compilers} ${ARGN} -P ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
+    DEPENDS ${text} ${dialect_files} ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
+    COMMENT "kernel ${op} ${x} ${w} ${y}"
+    VERBATIM)
+  target_sources(${library} PRIVATE ${out})
+endfunction()
 
 add_library(isomer_kernels OBJECT ${kernel_sources})
 set(kernel_libraries isomer_kernels)
@@ -74,15 +108,21 @@ foreach(line ${op_lines})
   endif()
   foreach(portable_line ${portable_lines})
     string(REGEX MATCH "\\(([A-Z0-9]+), *([A-Z0-9]+), *([A-Z0-9]+)\\)" _ "${portable_line}")
-    set(out ${generated}/${op}_${CMAKE_MATCH_1}_${CMAKE_MATCH_2}_${CMAKE_MATCH_3}.c)
-    add_custom_command(
-      OUTPUT ${out}
-      COMMAND ${CMAKE_COMMAND} -DOP=${op} -DX=${CMAKE_MATCH_1} -DW=${CMAKE_MATCH_2} -DY=${CMAKE_MATCH_3}
-              -DKERNELS=${CMAKE_CURRENT_SOURCE_DIR}/kernels -DOUT=${out} -DGLSLANG=${ISOMER_GLSLANG}
-              -P ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
-      DEPENDS ${folder}/${op}.k ${dialect_files} ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
-      COMMENT "kernel ${op} ${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3}"
-      VERBATIM)
-    target_sources(isomer_kernels PRIVATE ${out})
+    isomer_build_kernel(${op} ${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3} ${folder}/${op}.k
+      ${generated}/${op}_${CMAKE_MATCH_1}_${CMAKE_MATCH_2}_${CMAKE_MATCH_3}.c isomer_kernels)
   endforeach()
+
+  file(STRINGS ${folder}/op.def tuned_lines REGEX "^ISO_TUNED_KERNEL")
+  set(tuned_plans "")
+  foreach(tuned_line ${tuned_lines})
+    string(REGEX MATCH "\\(([a-z]+), *([a-z0-9_]+), *([A-Z0-9]+), *([A-Z0-9]+), *([A-Z0-9]+)\\)" _ "${tuned_line}")
+    if(have_${CMAKE_MATCH_1})
+      set(tuned ${CMAKE_MATCH_1}_${CMAKE_MATCH_2})
+      list(APPEND tuned_plans ${folder}/${tuned}.c)
+      isomer_build_kernel(${op} ${CMAKE_MATCH_3} ${CMAKE_MATCH_4} ${CMAKE_MATCH_5} ${folder}/${tuned}.cu
+        ${generated}/${op}_${tuned}_${CMAKE_MATCH_3}_${CMAKE_MATCH_4}_${CMAKE_MATCH_5}.c isomer_kernels -DTUNED=${tuned})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES tuned_plans)
+  target_sources(isomer_kernels PRIVATE ${tuned_plans})
 endforeach()

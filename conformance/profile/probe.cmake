@@ -11,16 +11,9 @@ file(STRINGS ${probe_folder}/probes.def probe_lines REGEX "^CONFORM_PROBE")
 foreach(line ${probe_lines})
   string(REGEX MATCH "\\(([a-z_]+), *([A-Z0-9]+), *([A-Z0-9]+), *([A-Z0-9]+)," _ "${line}")
   set(probe ${CMAKE_MATCH_1})
-  set(out ${probe_generated}/${probe}_${CMAKE_MATCH_2}_${CMAKE_MATCH_3}_${CMAKE_MATCH_4}.c)
-  add_custom_command(
-    OUTPUT ${out}
-    COMMAND ${CMAKE_COMMAND} -DOP=${probe} -DX=${CMAKE_MATCH_2} -DW=${CMAKE_MATCH_3} -DY=${CMAKE_MATCH_4}
-            -DTEXT=${probe_folder}/${probe}.k -DKERNELS=${CMAKE_CURRENT_SOURCE_DIR}/kernels -DOUT=${out}
-            -DGLSLANG=${ISOMER_GLSLANG} -P ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
-    DEPENDS ${probe_folder}/${probe}.k ${dialect_files} ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
-    COMMENT "${probe} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3} ${CMAKE_MATCH_4}"
-    VERBATIM)
-  target_sources(isomer_conformance PRIVATE ${out})
+  isomer_build_kernel(${probe} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3} ${CMAKE_MATCH_4} ${probe_folder}/${probe}.k
+    ${probe_generated}/${probe}_${CMAKE_MATCH_2}_${CMAKE_MATCH_3}_${CMAKE_MATCH_4}.c isomer_conformance
+    -DTEXT=${probe_folder}/${probe}.k)
 endforeach()
 
 foreach(variant generic avx2 avx512)

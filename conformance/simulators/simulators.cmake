@@ -38,36 +38,6 @@ foreach(kind ${ptx_kinds})
 endforeach()
 set_source_files_properties(${ptx}/exec_float.c PROPERTIES COMPILE_OPTIONS -frounding-math)
 
-# The portable kernels as PTX, for kernels_test: made by clang, which needs nothing of NVIDIA's.
-set(ptx_kernels ${simulators}/../../kernels)
-set(ptx_folder ${CMAKE_CURRENT_BINARY_DIR}/ptx)
-find_program(PTX_CLANG NAMES clang-19 clang-20 clang-21)
-set(ptx_files "")
-if(PTX_CLANG)
-  file(GLOB definitions CONFIGURE_DEPENDS ${ptx_kernels}/*/op.def)
-  foreach(definition ${definitions})
-    get_filename_component(op ${definition} DIRECTORY)
-    get_filename_component(op ${op} NAME)
-    file(STRINGS ${definition} lines REGEX "^ISO_PORTABLE_KERNEL")
-    foreach(line ${lines})
-      string(REGEX MATCH "\\(([A-Z0-9]+), *([A-Z0-9]+), *([A-Z0-9]+)\\)" triple ${line})
-      set(stem ${ptx_folder}/${op}_${CMAKE_MATCH_1}_${CMAKE_MATCH_2}_${CMAKE_MATCH_3})
-      foreach(arch 75 90a)
-        add_custom_command(OUTPUT ${stem}.sm_${arch}.ptx
-          COMMAND ${CMAKE_COMMAND} -E make_directory ${ptx_folder}
-          COMMAND ${CMAKE_COMMAND} -DLANGUAGE=cuda -DOP=${op} -DX=${CMAKE_MATCH_1} -DW=${CMAKE_MATCH_2} -DY=${CMAKE_MATCH_3}
-            -DKERNELS=${ptx_kernels} -DOUT=${stem}.sm_${arch}.cu -P ${ptx_kernels}/build_kernel.cmake
-          COMMAND ${PTX_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
-            -Wno-unknown-cuda-version -include ${ptx}/cuda_clang.h -o ${stem}.sm_${arch}.ptx ${stem}.sm_${arch}.cu
-          DEPENDS ${ptx_kernels}/${op}/${op}.k ${ptx}/cuda_clang.h ${definition}
-          VERBATIM)
-        list(APPEND ptx_files ${stem}.sm_${arch}.ptx)
-      endforeach()
-    endforeach()
-  endforeach()
-endif()
-add_custom_target(isomer_ptx_kernels DEPENDS ${ptx_files})
-
 foreach(source ${ptx_tests})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
@@ -75,8 +45,8 @@ foreach(source ${ptx_tests})
   target_compile_options(${name} PRIVATE -fwrapv) # what they calculate beside the interpreter wraps, too
   set(arguments "")
   if(name STREQUAL "kernels_test")
-    add_dependencies(${name} isomer_ptx_kernels)
-    set(arguments ${ptx_folder})
+    add_dependencies(${name} isomer_kernels) # which leaves its PTX there
+    set(arguments ${generated})
   endif()
   add_test(NAME ptx_${name} COMMAND ${name} ${arguments})
   set_tests_properties(ptx_${name} PROPERTIES TIMEOUT 900 LABELS simulators SKIP_RETURN_CODE 77)

@@ -9,13 +9,10 @@
 // ---- module ----
 
 static const char *const format_names[ISO_CODE_FORMAT_COUNT] = {
-    [ISO_CODE_NONE] = "none",
-    [ISO_CODE_NATIVE] = "native",
-    [ISO_CODE_SPIRV] = "SPIR-V",
-    [ISO_CODE_OPENCL_C] = "OpenCL C",
-    [ISO_CODE_PTX] = "PTX",
-    [ISO_CODE_CUBIN] = "cubin",
-    [ISO_CODE_HSACO] = "HSA code object",
+    [ISO_CODE_NONE] = "none",       [ISO_CODE_NATIVE] = "native",
+    [ISO_CODE_SPIRV] = "SPIR-V",    [ISO_CODE_OPENCL_C] = "OpenCL C",
+    [ISO_CODE_PTX] = "PTX",         [ISO_CODE_CUBIN] = "cubin",
+    [ISO_CODE_CUDA_C] = "CUDA C++", [ISO_CODE_HSACO] = "HSA code object",
 };
 
 static iso_status check_format(const iso_device *device, const iso_module_source *source)

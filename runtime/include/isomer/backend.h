@@ -26,7 +26,7 @@ extern "C" {
 // ---- types ----
 
 #define ISO_MAX_KERNEL_ARGS  24
-#define ISO_MAX_CODE_FORMATS 4
+#define ISO_MAX_CODE_FORMATS 8
 
 // In what form a module's code comes. A device lists the ones it takes, best first.
 typedef enum iso_code_format {
@@ -35,7 +35,8 @@ typedef enum iso_code_format {
     ISO_CODE_SPIRV,    // SPIR-V 1.3+ for Vulkan: arguments in one push-constant block, entry point "main"
     ISO_CODE_OPENCL_C, // OpenCL C 1.2 text, NUL-terminated
     ISO_CODE_PTX,      // PTX text, NUL-terminated
-    ISO_CODE_CUBIN,    // CUDA binary
+    ISO_CODE_CUBIN,    // CUDA fat binary or cubin
+    ISO_CODE_CUDA_C,   // CUDA C++ text for a compiler at run time, NUL-terminated
     ISO_CODE_HSACO,    // AMD code object
     ISO_CODE_FORMAT_COUNT
 } iso_code_format;

@@ -72,6 +72,7 @@ typedef struct iso_launch {
     uint32_t groups[3];
     uint32_t arg_count;
     iso_arg args[ISO_MAX_KERNEL_ARGS];
+    iso_arg scratch; // set by the caller: where a kernel of two launches keeps what is between them
 } iso_launch;
 
 struct iso_kernel;
@@ -98,6 +99,12 @@ typedef struct iso_kernel {
     uint32_t group_size;
     iso_supports_fn supports;
     iso_launch_fn launch;
+    // A kernel of two launches: the first leaves partial results in scratch memory, the second, after a
+    // barrier, combines them. Its code has this entry point beside the op's; NULL where there is one launch.
+    const char *combine_entry;
+    uint32_t combine_group_size;
+    iso_launch_fn combine_launch;
+    uint64_t (*scratch_bytes)(const struct iso_kernel *kernel, const void *params); // > 0
     iso_kernel_code codes[ISO_MAX_CODE_FORMATS]; // ISO_CODE_NONE after the last
 } iso_kernel;
 
