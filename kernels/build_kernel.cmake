@@ -20,15 +20,31 @@ set(codes "")   # the initialisers of iso_kernel.codes
 
 # ---- texts ----
 
-# Comments and indentation are dropped: the text is compiled, not read.
+# Comments and indentation are dropped: the text is compiled, not read. #include "name" stands for the file of that name
+# beside the kernel's text or in dialect/, the first time; it is there for all that follows.
 function(read_text file out)
   file(READ ${file} text)
   string(REGEX REPLACE "//[^\n]*" "" text "${text}")
   string(REGEX REPLACE "\n[ \t]+" "\n" text "${text}")
   while(text MATCHES "#include \"([a-z0-9_.]+)\"\n")
     set(name ${CMAKE_MATCH_1})
-    read_text(${KERNELS}/dialect/${name} included)
-    string(REPLACE "#include \"${name}\"\n" "${included}" text "${text}")
+    get_property(included GLOBAL PROPERTY included_${name})
+    set(part "")
+    if(NOT included)
+      set_property(GLOBAL PROPERTY included_${name} TRUE)
+      get_filename_component(folder ${TEXT} ABSOLUTE)
+      get_filename_component(folder ${folder} DIRECTORY)
+      if(NOT EXISTS ${folder}/${name})
+        set(folder ${KERNELS}/dialect)
+      endif()
+      read_text(${folder}/${name} part)
+    endif()
+    string(FIND "${text}" "#include \"${name}\"\n" begin)
+    string(LENGTH "#include \"${name}\"\n" length)
+    string(SUBSTRING "${text}" 0 ${begin} before)
+    math(EXPR begin "${begin} + ${length}")
+    string(SUBSTRING "${text}" ${begin} -1 after)
+    set(text "${before}${part}${after}")
   endwhile()
   string(REGEX REPLACE "\n\n+" "\n" text "${text}")
   set(${out} "${text}" PARENT_SCOPE)
