@@ -16,6 +16,7 @@ static const char *const format_names[ISO_CODE_FORMAT_COUNT] = {
     [ISO_CODE_PTX] = "PTX",
     [ISO_CODE_CUBIN] = "cubin",
     [ISO_CODE_HSACO] = "HSA code object",
+    [ISO_CODE_CUDA_C] = "CUDA C++",
 };
 
 static iso_status check_format(const iso_device *device, const iso_module_source *source)

@@ -38,6 +38,7 @@ static const struct {
 static const char *const format_names[ISO_CODE_FORMAT_COUNT] = {
     [ISO_CODE_NATIVE] = "native", [ISO_CODE_SPIRV] = "spirv", [ISO_CODE_OPENCL_C] = "opencl-c",
     [ISO_CODE_PTX] = "ptx",       [ISO_CODE_CUBIN] = "cubin", [ISO_CODE_HSACO] = "hsaco",
+    [ISO_CODE_CUDA_C] = "cuda-c",
 };
 
 // ---- JSON ----
