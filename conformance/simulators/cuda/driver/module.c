@@ -251,6 +251,19 @@ CUresult sim_function_attribute(int *value, CUfunction_attribute attribute, CUfu
     }
 }
 
+CUresult sim_function_parameter(CUfunction function, size_t index, size_t *offset, size_t *bytes)
+{
+    const sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!offset || index >= found->info.param_count)
+        return CUDA_ERROR_INVALID_VALUE;
+    *offset = found->info.params[index].offset;
+    if (bytes)
+        *bytes = found->info.params[index].bytes;
+    return CUDA_SUCCESS;
+}
+
 CUresult sim_function_set(CUfunction function, CUfunction_attribute attribute, int value)
 {
     sim_function *found = sim_handle_get(SIM_FUNCTION, function);
