@@ -188,6 +188,7 @@ static void choice(void)
     begin_image();
     add_entry(CUBIN, 80, 0, cubin, sizeof cubin);
     add_text(75, "", 75);
+    add_text(79, "a", 79); // for that chip alone
     RUNS(75);
     add_text(80, "", 80);
     add_text(90, "", 90);
