@@ -66,6 +66,21 @@ if(PTX_CLANG)
     endforeach()
   endforeach()
 endif()
+# Inline PTX as kernels for tensor cores use it, for tensor_test.
+set(ptx_tensor_folder "")
+if(PTX_CLANG)
+  set(ptx_tensor_folder ${CMAKE_CURRENT_BINARY_DIR}/ptx_tensor)
+  foreach(arch 80 89 90a)
+    set(out ${ptx_tensor_folder}/tensor_kernels.sm_${arch}.ptx)
+    add_custom_command(OUTPUT ${out}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${ptx_tensor_folder}
+      COMMAND ${PTX_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
+        -Wno-unknown-cuda-version -include ${ptx}/cuda_clang.h -o ${out} ${ptx}/tensor_kernels.cu
+      DEPENDS ${ptx}/tensor_kernels.cu ${ptx}/cuda_clang.h
+      VERBATIM)
+    list(APPEND ptx_files ${out})
+  endforeach()
+endif()
 add_custom_target(isomer_ptx_kernels DEPENDS ${ptx_files})
 
 foreach(source ${ptx_tests})
@@ -77,6 +92,9 @@ foreach(source ${ptx_tests})
   if(name STREQUAL "kernels_test")
     add_dependencies(${name} isomer_ptx_kernels)
     set(arguments ${ptx_folder})
+  elseif(name STREQUAL "tensor_test")
+    add_dependencies(${name} isomer_ptx_kernels)
+    set(arguments ${ptx_tensor_folder})
   endif()
   add_test(NAME ptx_${name} COMMAND ${name} ${arguments})
   set_tests_properties(ptx_${name} PROPERTIES TIMEOUT 900 LABELS simulators SKIP_RETURN_CODE 77)
