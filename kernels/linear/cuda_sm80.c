@@ -13,7 +13,7 @@ enum { WIDE_FEATURES = 64, NARROW_FEATURES = 16, MAX_GROUPS_Y = 65535 };
 // Rows of one group, from the number of rows of the call. The largest is MATMUL_WIDE_ROWS of cuda_matmul.kh.
 static uint32_t group_rows(const iso_kernel *kernel, uint32_t rows)
 {
-    return rows <= 8 ? 8 : rows <= 16 ? 16 : kernel->dtypes[0] == ISO_DTYPE_F8_E4M3 ? 32 : 64;
+    return rows <= 8 ? 8 : rows <= 16 ? 16 : kernel->dtypes[1] == ISO_DTYPE_F8_E4M3 ? 32 : 64;
 }
 
 bool iso_linear_cuda_sm80_supports(const iso_kernel *kernel, const void *params,
