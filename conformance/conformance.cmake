@@ -35,9 +35,7 @@ foreach(source ${fuzz_sources})
   endif()
 endforeach()
 
-# The thread sanitizer knows no fences, which the simulators' blocks meet by.
-if(NOT ISOMER_SANITIZE STREQUAL "thread")
-  include(conformance/simulators/simulators.cmake)
+if(TARGET isomer_cuda_simulator)
   foreach(name cuda_test)
     add_dependencies(${name} isomer_cuda_simulator)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
