@@ -36,8 +36,17 @@ foreach(source ${fuzz_sources})
 endforeach()
 
 if(TARGET isomer_cuda_simulator)
-  foreach(name cuda_test)
+  foreach(name cuda_test orders_test)
     add_dependencies(${name} isomer_cuda_simulator)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
+  endforeach()
+  # What runs on any device, on each simulated chip: from the PTX that ships, and with no word from the simulator.
+  foreach(chip sm_75 sm_80 sm_89 sm_90)
+    foreach(name ops_test batch_rows_test oracle_test replay_test device_suite_test model_suite_test)
+      add_test(NAME ${chip}_${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+      set_tests_properties(${chip}_${name} PROPERTIES TIMEOUT 900 LABELS cuda
+        FAIL_REGULAR_EXPRESSION "cuda .simulated ${chip}.: "
+        ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=${chip};ISOMER_TEST_DEVICES=cuda:0")
+    endforeach()
   endforeach()
 endif()
