@@ -38,7 +38,7 @@ endforeach()
 # The thread sanitizer knows no fences, which the simulators' blocks meet by.
 if(NOT ISOMER_SANITIZE STREQUAL "thread")
   include(conformance/simulators/simulators.cmake)
-  foreach(name cuda_test cuda_modules_test cuda_devices_test)
+  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test)
     add_dependencies(${name} isomer_cuda_simulator)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
   endforeach()
