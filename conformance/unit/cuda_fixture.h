@@ -71,7 +71,7 @@ static inline void check_fails(iso_status status, iso_status want, const char *w
     CUDA_PTX_ENTRY("add_to", "",                                                                             \
                    "ld.global.f32 %f2, [%rd6];\nld.global.f32 %f3, [%rd7];\nadd.f32 %f3, %f3, %f2;\n"        \
                    "st.global.f32 [%rd7], %f3;\n")                                                           \
-    CUDA_PTX_ENTRY("wild", "", "add.s64 %rd7, %rd7, 0x4000000000;\nst.global.f32 [%rd7], %f1;\n")            \
+    CUDA_PTX_ENTRY("waits", "", "bar.sync 0, %r1;\n")                                                        \
     CUDA_PTX_ENTRY("stop", "", "trap;\n")
 
 static const char cuda_ptx[] = CUDA_PTX_HEAD("6.4", "sm_75") CUDA_PTX_BODY;
