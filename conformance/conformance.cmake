@@ -36,9 +36,15 @@ foreach(source ${fuzz_sources})
 endforeach()
 
 if(TARGET isomer_cuda_simulator)
-  foreach(name cuda_test orders_test)
-    add_dependencies(${name} isomer_cuda_simulator)
-    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
+  # Libraries in the place of a driver and of a compiler, for what the simulator and NVRTC do not do on demand.
+  foreach(stub cuda_driver_stub nvrtc_stub)
+    add_library(${stub} MODULE conformance/unit/stubs/${stub}.c)
+  endforeach()
+  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_refusals_test cuda_nvrtc_test orders_test)
+    add_dependencies(${name} isomer_cuda_simulator cuda_driver_stub nvrtc_stub)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+      "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>"
+      "ISOMER_CUDA_DRIVER_STUB=$<TARGET_FILE:cuda_driver_stub>" "ISOMER_NVRTC_STUB=$<TARGET_FILE:nvrtc_stub>")
   endforeach()
   # What runs on any device, on each simulated chip: from the PTX that ships, and with no word from the simulator.
   foreach(chip sm_75 sm_80 sm_89 sm_90)
