@@ -107,7 +107,7 @@ KERNEL_BODY
     uint lane = LOCAL_ID & (lanes - 1u);
     uint row = (GROUP_ID * 256u + LOCAL_ID) / lanes;
     uint step = 8u * lanes;
-    uint rest = KEPT * step + 8u * lane;
+    uint first = 8u * lane;
     if (row >= count)
         return; // whole warps, and none of a wide row
     uint x_row = x_offset + row * x_stride;
@@ -117,13 +117,13 @@ KERNEL_BODY
     float sum = 0.0f;
     UNROLL
     for (uint piece = 0u; piece < KEPT; piece++) {
-        uint i = piece * step + 8u * lane;
+        uint i = piece * step + first;
         if (i < width) {
             load_piece<X_FORMAT>(kept[piece], x, x_row + i, width - i, aligned != 0u);
             sum += squares(kept[piece]);
         }
     }
-    for (uint i = rest; i < width; i += step) {
+    for (uint i = KEPT * step + first; i < width; i += step) {
         float v[8];
         load_piece<X_FORMAT>(v, x, x_row + i, width - i, aligned != 0u);
         sum += squares(v);
@@ -141,13 +141,13 @@ KERNEL_BODY
 
     UNROLL
     for (uint piece = 0u; piece < KEPT; piece++) {
-        uint i = piece * step + 8u * lane;
+        uint i = piece * step + first;
         if (i < width) {
             scale_piece(kept[piece], scale, weight, i, width - i);
             store_piece<X_FORMAT>(y, y_row + i, kept[piece], width - i, aligned != 0u);
         }
     }
-    for (uint i = rest; i < width; i += step) {
+    for (uint i = KEPT * step + first; i < width; i += step) {
         float v[8];
         load_piece<X_FORMAT>(v, x, x_row + i, width - i, aligned != 0u);
         scale_piece(v, scale, weight, i, width - i);
