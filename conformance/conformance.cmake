@@ -35,6 +35,10 @@ foreach(source ${fuzz_sources})
   endif()
 endforeach()
 
+# For tools/cuda-table, which gives it the kernels' texts.
+add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
+target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
+
 # The thread sanitizer knows no fences, which the simulators' blocks meet by.
 if(NOT ISOMER_SANITIZE STREQUAL "thread")
   include(conformance/simulators/simulators.cmake)
