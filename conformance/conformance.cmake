@@ -39,7 +39,9 @@ endforeach()
 add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
 target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
 
-# The thread sanitizer knows no fences, which the simulators' blocks meet by.
-if(NOT ISOMER_SANITIZE STREQUAL "thread")
-  include(conformance/simulators/simulators.cmake)
+if(TARGET isomer_cuda_simulator)
+  foreach(name cuda_test)
+    add_dependencies(${name} isomer_cuda_simulator)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
+  endforeach()
 endif()

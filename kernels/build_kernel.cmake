@@ -54,13 +54,16 @@ macro(add_code format name bytes)
   string(APPEND codes "{.format = ${format}, .code = ${name}, .code_bytes = ${bytes}},\n              ")
 endmacro()
 
-macro(add_text format name text)
-  string(REPLACE "\\" "\\\\" quoted "${text}")
+# `text_name`: the variable that holds the text. A macro would take its backslashes for its own.
+function(add_text format name text_name)
+  string(REPLACE "\\" "\\\\" quoted "${${text_name}}")
   string(REPLACE "\"" "\\\"" quoted "${quoted}")
   string(REPLACE "\n" "\\n\"\n    \"" quoted "${quoted}")
   string(APPEND objects "static const char ${name}[] =\n    \"${quoted}\";\n\n")
   add_code(${format} ${name} "sizeof ${name} - 1")
-endmacro()
+  set(objects "${objects}" PARENT_SCOPE)
+  set(codes "${codes}" PARENT_SCOPE)
+endfunction()
 
 # ---- languages ----
 
@@ -77,7 +80,7 @@ endmacro()
 
 macro(add_opencl)
   join_text(opencl text)
-  add_text(ISO_CODE_OPENCL_C opencl "${text}")
+  add_text(ISO_CODE_OPENCL_C opencl text)
 endmacro()
 
 # The text for a run-time compiler, and what a driver takes without one: PTX for the oldest chip that the kernel is for,
@@ -85,7 +88,7 @@ endmacro()
 macro(add_cuda arch)
   join_text(cuda text)
   file(WRITE ${stem}.cu "${text}")
-  add_text(ISO_CODE_CUDA_C cuda "${text}")
+  add_text(ISO_CODE_CUDA_C cuda text)
   compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
           -Wno-unknown-cuda-version -include ${KERNELS}/dialect/cuda_clang.h -o ${stem}.ptx ${stem}.cu)
   if(PTXAS AND FATBINARY)
@@ -105,7 +108,7 @@ extern const unsigned char ${symbol}[];
     add_code(ISO_CODE_CUBIN ${symbol} ${fatbin_bytes})
   endif()
   file(READ ${stem}.ptx ptx)
-  add_text(ISO_CODE_PTX ptx "${ptx}")
+  add_text(ISO_CODE_PTX ptx ptx)
 endmacro()
 
 # ---- the kernel ----

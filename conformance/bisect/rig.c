@@ -9,11 +9,11 @@
 
 // ---- creation ----
 
-static iso_module *module_of(const iso_session *session, const iso_kernel *kernel)
+static const iso_program *program_of(const iso_session *session, const iso_kernel *kernel)
 {
-    for (size_t i = 0; i < session->module_count; i++)
-        if (session->modules[i].kernel == kernel)
-            return session->modules[i].module;
+    for (size_t i = 0; i < session->program_count; i++)
+        if (session->programs[i].program.kernel == kernel)
+            return &session->programs[i].program;
     return NULL;
 }
 
@@ -39,14 +39,14 @@ static iso_status record_node(conform_rig *rig, uint32_t size, uint32_t n, iso_d
         iso_value root = plan->graph->values[node->operands[i]].base;
         tensors[i].memory = iso_buffer_memory(storage_of(rig, size, root, &tensors[i].offset_bytes));
     }
-    iso_launch launch = {0};
-    kernel->launch(kernel, params, &launch);
-    iso_dispatch dispatch = {.label = kernel->name, .arg_count = launch.arg_count};
-    memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
-    memcpy(dispatch.args, launch.args, launch.arg_count * sizeof *launch.args);
+    const iso_arg scratch = {.kind = ISO_ARG_BUFFER,
+                             .memory =
+                                 rig->session->arenas[0] ? iso_buffer_memory(rig->session->arenas[0]) : NULL,
+                             .offset_bytes = plan->sizes[size].scratch_offsets[n],
+                             .range_bytes = iso_kernel_scratch_bytes(kernel, params)};
     iso_list **list = &rig->lists[size][n];
     ISO_TRY(iso_list_create(device, list));
-    ISO_TRY(iso_list_dispatch(*list, module_of(rig->session, kernel), &dispatch));
+    ISO_TRY(iso_program_record(program_of(rig->session, kernel), params, &scratch, *list));
     return iso_list_finish(*list);
 }
 

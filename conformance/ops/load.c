@@ -33,21 +33,19 @@ static iso_status run_load(iso_device *device, conform_modules *modules, const i
                            const iso_kernel *kernel, const void *params)
 {
     guarded buffers;
-    iso_launch launch = {0};
-    iso_module *module = NULL;
+    iso_program program;
     iso_list *list = NULL;
     iso_status status = guarded_init(&buffers, op, params, device);
     if (status != ISO_OK)
         return status;
-    kernel->launch(kernel, buffers.params, &launch);
-    ISO_TRY_GOTO(conform_module_take(modules, device, kernel, &launch, &module), done);
-    ISO_TRY_GOTO(conform_list_create(device, kernel, module, &launch, &list), done);
+    ISO_TRY_GOTO(conform_program_take(modules, device, kernel, buffers.params, &program), done);
+    ISO_TRY_GOTO(conform_list_create(device, &program, buffers.params, NULL, &list), done);
     ISO_TRY_GOTO(guarded_upload(&buffers, GUARD_WILD, false), done);
     ISO_TRY_GOTO(iso_list_submit(list), done);
     status = iso_device_wait(device);
 done:
     iso_list_destroy(list);
-    conform_module_return(modules, module);
+    conform_program_return(modules, &program);
     guarded_deinit(&buffers);
     return status;
 }

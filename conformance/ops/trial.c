@@ -14,14 +14,11 @@
 #include "runtime/base/strings.h"
 #include "runtime/plan/plan_internal.h"
 
-iso_status conform_list_create(iso_device *device, const iso_kernel *kernel, iso_module *module,
-                               const iso_launch *launch, iso_list **out_list)
+iso_status conform_list_create(iso_device *device, const iso_program *program, const void *params,
+                               const iso_arg *scratch, iso_list **out_list)
 {
-    iso_dispatch dispatch = {.label = kernel->name, .arg_count = launch->arg_count};
-    memcpy(dispatch.groups, launch->groups, sizeof dispatch.groups);
-    memcpy(dispatch.args, launch->args, sizeof dispatch.args);
     ISO_TRY(iso_list_create(device, out_list));
-    ISO_TRY(iso_list_dispatch(*out_list, module, &dispatch));
+    ISO_TRY(iso_program_record(program, params, scratch, *out_list));
     return iso_list_finish(*out_list);
 }
 
@@ -53,9 +50,9 @@ typedef struct trial_run {
     const conform_trial *trial;
     conform_result *result;
     guarded buffers;
-    iso_launch launch;
-    iso_module *module;
-    iso_module *other; // of another kernel, made before
+    iso_program program;
+    iso_program other;   // of another kernel, made before
+    iso_buffer *scratch; // between the launches; NULL where there is one
     iso_list *list;
     void *packed[2][ISO_MAX_OPERANDS]; // the outputs of both rounds
 } trial_run;
@@ -74,9 +71,9 @@ static const iso_kernel *sibling_of(const conform_trial *trial)
     const iso_device_info *info = iso_device_get_info(trial->device);
     for (uint32_t k = 0; k < trial->op->kernel_count; k++) {
         const iso_kernel *other = trial->op->kernels[k];
-        const iso_kernel_code *code = iso_plan_kernel_code(other, info);
-        if (other != trial->kernel && code && code->format != ISO_CODE_NATIVE &&
-            info->max_group_size >= other->group_size)
+        const iso_kernel_code *code = iso_kernel_find_code(other, info);
+        if (other != trial->kernel && other->launch == trial->kernel->launch && code &&
+            code->format != ISO_CODE_NATIVE && info->max_group_size >= other->group_size)
             return other;
     }
     return NULL;
@@ -92,19 +89,28 @@ static iso_status prepare(trial_run *run)
             ISO_TRY(iso_alloc(NULL, bytes ? bytes : 1, &run->packed[round][o]));
     }
     ISO_TRY(guarded_init(&run->buffers, trial->op, trial->params, trial->device));
-    trial->kernel->launch(trial->kernel, run->buffers.params, &run->launch);
+    const void *params = run->buffers.params;
     const iso_kernel *sibling = trial->thorough ? sibling_of(trial) : NULL;
     // A device may refuse the other types; what they give is another case's question.
     if (sibling &&
-        conform_module_take(trial->modules, trial->device, sibling, &run->launch, &run->other) != ISO_OK)
-        run->other = NULL;
-    ISO_TRY(conform_module_take(trial->modules, trial->device, trial->kernel, &run->launch, &run->module));
-    return conform_list_create(trial->device, trial->kernel, run->module, &run->launch, &run->list);
+        conform_program_take(trial->modules, trial->device, sibling, params, &run->other) != ISO_OK)
+        run->other = (iso_program){0};
+    ISO_TRY(conform_program_take(trial->modules, trial->device, trial->kernel, params, &run->program));
+    iso_arg scratch = {.kind = ISO_ARG_BUFFER,
+                       .range_bytes = iso_kernel_scratch_bytes(trial->kernel, params)};
+    if (scratch.range_bytes > 0) {
+        ISO_TRY(iso_buffer_create(trial->device, (scratch.range_bytes + 3) / 4 * 4, &run->scratch));
+        scratch.memory = iso_buffer_memory(run->scratch);
+    }
+    return conform_list_create(trial->device, &run->program, params, &scratch, &run->list);
 }
 
 static iso_status submit(trial_run *run, guard_pattern pattern, bool decoy)
 {
     ISO_TRY(guarded_upload(&run->buffers, pattern, decoy));
+    if (run->scratch) // what the first launch leaves out shows in the second
+        ISO_TRY(iso_buffer_fill(run->scratch, 0, iso_buffer_bytes(run->scratch),
+                                pattern == GUARD_NAN ? 0xffffffffu : 0x7f7fffffu));
     return iso_list_submit(run->list);
 }
 
@@ -187,7 +193,7 @@ iso_status conform_trial_run(const conform_trial *trial, conform_result *out_res
     snprintf(out_result->op, sizeof out_result->op, "%s", trial->op->name);
     out_result->input_hash = conform_input_hash(trial->op, trial->params);
     iso_status status = run_rounds(&run);
-    if (status == ISO_UNSUPPORTED && !run.module) { // the device says no, and why
+    if (status == ISO_UNSUPPORTED && !run.program.kernel) { // the device says no, and why
         out_result->outcome = CONFORM_UNSUPPORTED;
         iso_copy_text(out_result->detail, sizeof out_result->detail, iso_status_last()->text);
         status = ISO_OK;
@@ -196,8 +202,9 @@ iso_status conform_trial_run(const conform_trial *trial, conform_result *out_res
         status = ISO_OK;
     }
     iso_list_destroy(run.list);
-    conform_module_return(trial->modules, run.module);
-    conform_module_return(trial->modules, run.other);
+    conform_program_return(trial->modules, &run.program);
+    conform_program_return(trial->modules, &run.other);
+    iso_buffer_release(run.scratch);
     guarded_deinit(&run.buffers);
     for (uint32_t o = 0; o < ISO_MAX_OPERANDS; o++) {
         iso_free(NULL, run.packed[0][o]);

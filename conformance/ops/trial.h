@@ -31,9 +31,9 @@ iso_status conform_trial_run(const conform_trial *trial, conform_result *out_res
 // XXH3 of the inputs' views, the shapes and the attributes.
 uint64_t conform_input_hash(const iso_op_info *op, const void *params);
 
-// Records a list of that one launch.
-iso_status conform_list_create(iso_device *device, const iso_kernel *kernel, iso_module *module,
-                               const iso_launch *launch, iso_list **out_list) ISO_MUST_USE;
+// Records a list of one call, whose tensors are bound; `scratch` as for iso_program_record.
+iso_status conform_list_create(iso_device *device, const iso_program *program, const void *params,
+                               const iso_arg *scratch, iso_list **out_list) ISO_MUST_USE;
 // Runs a large launch of another op on the device: what a busy chip leaves behind.
 iso_status conform_load_device(iso_device *device, conform_modules *modules) ISO_MUST_USE;
 

@@ -114,24 +114,6 @@ static void unbind(bound_case *c)
     iso_case_end(&c->builder);
 }
 
-static iso_module *build_module(iso_device *device, const iso_kernel *kernel, const iso_launch *launch)
-{
-    const iso_kernel_code *code = iso_plan_kernel_code(kernel, iso_device_get_info(device));
-    iso_module_source source = {.name = kernel->name,
-                                .entry = code->format == ISO_CODE_SPIRV ? "main" : kernel->op,
-                                .format = code->format,
-                                .code = code->code,
-                                .code_bytes = code->code_bytes,
-                                .native = code->native,
-                                .group_size = kernel->group_size,
-                                .arg_count = launch->arg_count};
-    for (uint32_t i = 0; i < launch->arg_count; i++)
-        source.arg_kinds[i] = launch->args[i].kind;
-    iso_module *module = NULL;
-    assert_int_equal(iso_module_create(device, &source, &module), ISO_OK);
-    return module;
-}
-
 // The first `rows` rows of the output.
 static uint8_t *run_rows(const subject *s, bound_case *c, iso_device *device, const iso_kernel *kernel,
                          uint32_t rows)
@@ -145,16 +127,18 @@ static uint8_t *run_rows(const subject *s, bound_case *c, iso_device *device, co
             iso_buffer_write(c->buffers[tiles], 0, p->tiles.host, iso_tensor_elems(&p->tiles) * 4), ISO_OK);
     }
     uint32_t y = s->op->input_count;
-    iso_launch launch = {0};
-    kernel->launch(kernel, c->params, &launch);
-    iso_module *module = build_module(device, kernel, &launch);
-    iso_dispatch dispatch = {.label = kernel->name, .arg_count = launch.arg_count};
-    memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
-    memcpy(dispatch.args, launch.args, sizeof dispatch.args);
+    iso_program program;
     iso_list *list = NULL;
+    iso_buffer *memory = NULL;
+    iso_arg scratch = {.kind = ISO_ARG_BUFFER, .range_bytes = iso_kernel_scratch_bytes(kernel, c->params)};
+    if (scratch.range_bytes > 0) {
+        assert_int_equal(iso_buffer_create(device, scratch.range_bytes, &memory), ISO_OK);
+        scratch.memory = iso_buffer_memory(memory);
+    }
+    assert_int_equal(iso_program_init(&program, device, kernel, c->params), ISO_OK);
     assert_int_equal(iso_buffer_fill(c->buffers[y], 0, c->bytes[y], 0xffffffffu), ISO_OK);
     assert_int_equal(iso_list_create(device, &list), ISO_OK);
-    assert_int_equal(iso_list_dispatch(list, module, &dispatch), ISO_OK);
+    assert_int_equal(iso_program_record(&program, c->params, &scratch, list), ISO_OK);
     assert_int_equal(iso_list_finish(list), ISO_OK);
     assert_int_equal(iso_list_submit(list), ISO_OK);
     assert_int_equal(iso_device_wait(device), ISO_OK);
@@ -162,7 +146,8 @@ static uint8_t *run_rows(const subject *s, bound_case *c, iso_device *device, co
     assert_non_null(out);
     assert_int_equal(iso_buffer_read(c->buffers[y], 0, out, c->bytes[y]), ISO_OK);
     iso_list_destroy(list);
-    iso_module_destroy(module);
+    iso_program_deinit(&program);
+    iso_buffer_release(memory);
     return out;
 }
 

@@ -2,7 +2,8 @@
 //
 // Pass 4: where each activation lives in its device's arena. A value is alive from the node that first writes
 // it (or the segment that a transfer feeds) to the last node or transfer that reads it; outputs stay to the
-// end. In the order in which they come to life, each is put into the lowest gap among those alive then.
+// end. A kernel's scratch memory lives while its node runs. In the order in which they come to life, each is
+// put into the lowest gap among those alive then.
 #include "runtime/plan/plan_internal.h"
 
 #include <stdlib.h>
@@ -14,9 +15,10 @@ typedef struct lifetime {
     uint32_t first, last; // node numbers, inclusive; first is UINT32_MAX until touched
 } lifetime;
 
-// A root activation that needs room.
+// A root activation, or a kernel's scratch memory, that needs room.
 typedef struct resident {
-    iso_value value;
+    uint64_t *out_offset; // where the plan keeps `begin`
+    uint32_t order;       // among those of one device that come to life together
     uint32_t device;
     lifetime life;
     uint64_t bytes;
@@ -64,20 +66,36 @@ static int compare_residents(const void *left, const void *right)
         return a->device < b->device ? -1 : 1;
     if (a->life.first != b->life.first)
         return a->life.first < b->life.first ? -1 : 1;
-    return a->value < b->value ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
 }
 
 static size_t find_residents(const iso_plan *plan, const iso_sized_plan *sized, const lifetime *lives,
                              resident *out)
 {
+    uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
     size_t count = 0;
     for (iso_value v = 1; v < plan->graph->value_count; v++) {
         const iso_value_info *value = &plan->graph->values[v];
-        if (value->kind == ISO_VALUE_ACTIVATION && value->base == v && lives[v].first != UINT32_MAX)
-            out[count++] = (resident){.value = v,
-                                      .device = value->device,
-                                      .life = lives[v],
-                                      .bytes = iso_graph_storage_bytes(plan->graph, v, &sized->dims)};
+        if (value->kind != ISO_VALUE_ACTIVATION || value->base != v || lives[v].first == UINT32_MAX)
+            continue;
+        out[count] = (resident){.out_offset = &sized->offsets[v],
+                                .order = (uint32_t)count,
+                                .device = value->device,
+                                .life = lives[v],
+                                .bytes = iso_graph_storage_bytes(plan->graph, v, &sized->dims)};
+        count++;
+    }
+    for (uint32_t n = 0; n < plan->graph->node_count; n++) {
+        iso_plan_bind_shapes(plan, &plan->graph->nodes[n], &sized->dims, params);
+        uint64_t bytes = iso_kernel_scratch_bytes(sized->kernels[n], params);
+        if (bytes > 0) {
+            out[count] = (resident){.out_offset = &sized->scratch_offsets[n],
+                                    .order = (uint32_t)count,
+                                    .device = plan->graph->nodes[n].device,
+                                    .life = {n, n},
+                                    .bytes = bytes};
+            count++;
+        }
     }
     qsort(out, count, sizeof *out, compare_residents);
     return count;
@@ -109,12 +127,14 @@ iso_status iso_plan_lay_out(const iso_plan *plan, iso_sized_plan *sized)
 {
     lifetime *lives = NULL;
     resident *residents = NULL, **alive = NULL;
-    size_t count, alive_count = 0, value_count = plan->graph->value_count;
+    size_t count, alive_count = 0, value_count = plan->graph->value_count,
+                  node_count = plan->graph->node_count;
     iso_status status = ISO_OK;
     ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count, &lives), done);
-    ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count, &residents), done);
-    ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count, &alive), done);
+    ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count + node_count, &residents), done);
+    ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count + node_count, &alive), done);
     ISO_TRY_GOTO(ISO_NEW(plan->allocator, value_count, &sized->offsets), done);
+    ISO_TRY_GOTO(ISO_NEW(plan->allocator, node_count, &sized->scratch_offsets), done);
     find_lifetimes(plan, lives);
     count = find_residents(plan, sized, lives, residents);
     for (size_t i = 0; i < count; i++) {
@@ -123,7 +143,7 @@ iso_status iso_plan_lay_out(const iso_plan *plan, iso_sized_plan *sized)
         bool new_device = i == 0 || r->device != residents[i - 1].device;
         alive_count = new_device ? 0 : drop_dead(alive, alive_count, r->life.first);
         place(r, alive, alive_count++, alignment_on(plan, r->device));
-        sized->offsets[r->value] = r->begin;
+        *r->out_offset = r->begin;
         if (r->end > *arena)
             *arena = r->end;
     }

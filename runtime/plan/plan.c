@@ -92,6 +92,7 @@ void iso_plan_destroy(iso_plan *plan)
     for (uint32_t i = 0; i < plan->size_count; i++) {
         iso_free(plan->allocator, plan->sizes[i].kernels);
         iso_free(plan->allocator, plan->sizes[i].offsets);
+        iso_free(plan->allocator, plan->sizes[i].scratch_offsets);
     }
     iso_graph_destroy(plan->graph);
     iso_free(plan->allocator, plan->segments);

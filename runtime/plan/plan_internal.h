@@ -8,12 +8,14 @@
 #include "isomer/plan.h"
 #include "runtime/base/strings.h"
 #include "runtime/graph/graph_internal.h"
+#include "runtime/plan/program.h"
 
 // What select and lay out decide for one step size.
 typedef struct iso_sized_plan {
     iso_dim_values dims;
     const iso_kernel **kernels; // [node]
     uint64_t *offsets;          // [value]: of root activations, in their device's arena
+    uint64_t *scratch_offsets;  // [node]: where its kernel's scratch memory begins in the arena
     uint64_t arena_bytes[ISO_MAX_PLAN_DEVICES];
 } iso_sized_plan;
 
@@ -44,8 +46,6 @@ iso_status iso_plan_lay_out(const iso_plan *plan, iso_sized_plan *sized) ISO_MUS
 // Whether the kernel has code for the device and accepts the call there; otherwise why not.
 bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const iso_device_info *device,
                           char reason[ISO_REASON_BYTES]);
-// The kernel's code in the device's best format, or NULL.
-const iso_kernel_code *iso_plan_kernel_code(const iso_kernel *kernel, const iso_device_info *device);
 
 // Fills the tensors of a node's params copy under `dims`, without storage.
 void iso_plan_bind_shapes(const iso_plan *plan, const iso_node *node, const iso_dim_values *dims,

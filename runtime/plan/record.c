@@ -48,22 +48,12 @@ static bool conflicts(const hazards *seen, const touched *range)
     return false;
 }
 
-static iso_status barrier_if_needed(iso_session *session, uint32_t size, const iso_node *node, iso_list *list,
-                                    hazards *seen)
+static iso_status barrier_if_needed(const touched *ranges, uint32_t count, iso_list *list, hazards *seen)
 {
-    const iso_op_info *op = session->plan->graph->ops->ops[node->op];
-    touched ranges[ISO_MAX_OPERANDS];
-    uint32_t count = 0;
-    bool needed = false;
-    for (uint32_t i = 0; i < node->operand_count; i++) {
-        if (node->operands[i] == ISO_NO_VALUE)
-            continue;
-        ranges[count] = storage_of(session, size, node->operands[i]);
-        ranges[count].written = i >= op->input_count;
-        needed = needed || conflicts(seen, &ranges[count]);
-        count++;
-    }
-    if (needed || seen->count + count > MAX_TRACKED) {
+    bool needed = seen->count + count > MAX_TRACKED;
+    for (uint32_t i = 0; i < count; i++)
+        needed = needed || conflicts(seen, &ranges[i]);
+    if (needed) {
         ISO_TRY(iso_list_barrier(list));
         seen->count = 0;
     }
@@ -72,61 +62,67 @@ static iso_status barrier_if_needed(iso_session *session, uint32_t size, const i
     return ISO_OK;
 }
 
-// The module of a kernel on a device; built at its first use, when the kinds of its arguments are known.
-static iso_status find_module(iso_session *session, const iso_kernel *kernel, uint32_t device,
-                              const iso_launch *launch, iso_module **out_module)
+// Binds a node's tensors to their storage. Returns how many ranges it touches.
+static uint32_t bind_storage(const iso_session *session, uint32_t size, uint32_t index, iso_tensor *tensors,
+                             touched *out_ranges)
 {
-    for (size_t i = 0; i < session->module_count; i++) {
-        if (session->modules[i].kernel == kernel && session->modules[i].device == device) {
-            *out_module = session->modules[i].module;
+    const iso_node *node = &session->plan->graph->nodes[index];
+    const iso_op_info *op = session->plan->graph->ops->ops[node->op];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->operand_count; i++) {
+        if (node->operands[i] == ISO_NO_VALUE)
+            continue;
+        touched storage = storage_of(session, size, node->operands[i]);
+        storage.written = i >= op->input_count;
+        tensors[i].memory = storage.memory;
+        tensors[i].offset_bytes = storage.begin;
+        out_ranges[count++] = storage;
+    }
+    return count;
+}
+
+// The program of a kernel on a device; built at its first use, when the kinds of its arguments are known.
+static iso_status find_program(iso_session *session, const iso_kernel *kernel, uint32_t device,
+                               const void *params, const iso_program **out_program)
+{
+    for (size_t i = 0; i < session->program_count; i++) {
+        if (session->programs[i].program.kernel == kernel && session->programs[i].device == device) {
+            *out_program = &session->programs[i].program;
             return ISO_OK;
         }
     }
-    iso_device *on = session->plan->devices[device];
-    const iso_kernel_code *code = iso_plan_kernel_code(kernel, iso_device_get_info(on));
-    iso_module_source source = {
-        .name = kernel->name,
-        .entry = code->format == ISO_CODE_SPIRV ? "main" : kernel->op,
-        .format = code->format,
-        .code = code->code,
-        .code_bytes = code->code_bytes,
-        .native = code->native,
-        .group_size = kernel->group_size,
-        .arg_count = launch->arg_count,
-    };
-    for (uint32_t i = 0; i < launch->arg_count; i++)
-        source.arg_kinds[i] = launch->args[i].kind;
-    ISO_TRY(iso_grow(session->allocator, sizeof *session->modules, session->module_count + 1,
-                     (void **)&session->modules, &session->module_capacity));
-    ISO_TRY(iso_module_create(on, &source, out_module));
-    session->modules[session->module_count++] = (iso_bound_module){kernel, device, *out_module};
+    ISO_TRY(iso_grow(session->allocator, sizeof *session->programs, session->program_count + 1,
+                     (void **)&session->programs, &session->program_capacity));
+    iso_bound_program *bound = &session->programs[session->program_count];
+    bound->device = device;
+    ISO_TRY(iso_program_init(&bound->program, session->plan->devices[device], kernel, params));
+    session->program_count++;
+    *out_program = &bound->program;
     return ISO_OK;
 }
 
-static iso_status record_node(iso_session *session, uint32_t size, uint32_t index, iso_list *list)
+static iso_status record_node(iso_session *session, uint32_t size, uint32_t index, iso_list *list,
+                              hazards *seen)
 {
     const iso_plan *plan = session->plan;
     const iso_sized_plan *sized = &plan->sizes[size];
     const iso_node *node = &plan->graph->nodes[index];
     const iso_kernel *kernel = sized->kernels[index];
     uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
+    touched operands[ISO_MAX_OPERANDS + 1]; // and scratch memory
     iso_plan_bind_shapes(plan, node, &sized->dims, params);
-    iso_tensor *tensors = (iso_tensor *)params;
-    for (uint32_t i = 0; i < node->operand_count; i++) {
-        if (node->operands[i] == ISO_NO_VALUE)
-            continue;
-        touched storage = storage_of(session, size, node->operands[i]);
-        tensors[i].memory = storage.memory;
-        tensors[i].offset_bytes = storage.begin;
+    uint32_t count = bind_storage(session, size, index, (iso_tensor *)params, operands);
+    iso_arg scratch = {.kind = ISO_ARG_BUFFER, .range_bytes = iso_kernel_scratch_bytes(kernel, params)};
+    if (scratch.range_bytes > 0) {
+        scratch.memory = iso_buffer_memory(session->arenas[node->device]);
+        scratch.offset_bytes = sized->scratch_offsets[index];
+        operands[count++] =
+            (touched){scratch.memory, scratch.offset_bytes, scratch.offset_bytes + scratch.range_bytes, true};
     }
-    iso_launch launch = {0};
-    kernel->launch(kernel, params, &launch);
-    iso_module *module;
-    ISO_TRY(find_module(session, kernel, node->device, &launch, &module));
-    iso_dispatch dispatch = {.label = kernel->name, .arg_count = launch.arg_count};
-    memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
-    memcpy(dispatch.args, launch.args, launch.arg_count * sizeof *launch.args);
-    return iso_list_dispatch(list, module, &dispatch);
+    const iso_program *program;
+    ISO_TRY(barrier_if_needed(operands, count, list, seen));
+    ISO_TRY(find_program(session, kernel, node->device, params, &program));
+    return iso_program_record(program, params, &scratch, list);
 }
 
 iso_status iso_plan_record(iso_session *session, uint32_t size)
@@ -138,10 +134,8 @@ iso_status iso_plan_record(iso_session *session, uint32_t size)
         iso_list **list = &session->lists[size][s];
         hazards seen = {.count = 0};
         ISO_TRY(iso_list_create(plan->devices[segment->device], list));
-        for (uint32_t n = segment->first_node; n < segment->first_node + segment->node_count; n++) {
-            ISO_TRY(barrier_if_needed(session, size, &plan->graph->nodes[n], *list, &seen));
-            ISO_TRY(record_node(session, size, n, *list));
-        }
+        for (uint32_t n = segment->first_node; n < segment->first_node + segment->node_count; n++)
+            ISO_TRY(record_node(session, size, n, *list, &seen));
         ISO_TRY(iso_list_finish(*list));
     }
     return ISO_OK;

@@ -15,20 +15,10 @@ void iso_plan_bind_shapes(const iso_plan *plan, const iso_node *node, const iso_
         tensors[i] = iso_graph_tensor(plan->graph, node->operands[i], dims);
 }
 
-const iso_kernel_code *iso_plan_kernel_code(const iso_kernel *kernel, const iso_device_info *device)
-{
-    for (int wanted = 0; wanted < ISO_MAX_CODE_FORMATS && device->code_formats[wanted] != ISO_CODE_NONE;
-         wanted++)
-        for (int have = 0; have < ISO_MAX_CODE_FORMATS && kernel->codes[have].format != ISO_CODE_NONE; have++)
-            if (kernel->codes[have].format == device->code_formats[wanted])
-                return &kernel->codes[have];
-    return NULL;
-}
-
 bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const iso_device_info *device,
                           char reason[ISO_REASON_BYTES])
 {
-    if (!iso_plan_kernel_code(kernel, device)) {
+    if (!iso_kernel_find_code(kernel, device)) {
         iso_copy_text(reason, ISO_REASON_BYTES, "no code in a format of this device");
         return false;
     }

@@ -52,13 +52,13 @@ void iso_session_destroy(iso_session *session)
             iso_list_destroy(session->lists[i][s]);
         iso_free(session->allocator, session->lists[i]);
     }
-    for (size_t i = 0; i < session->module_count; i++)
-        iso_module_destroy(session->modules[i].module);
+    for (size_t i = 0; i < session->program_count; i++)
+        iso_program_deinit(&session->programs[i].program);
     for (size_t v = 0; session->buffers && v < plan->graph->value_count; v++)
         iso_buffer_release(session->buffers[v]);
     for (uint32_t d = 0; d < plan->device_count; d++)
         iso_buffer_release(session->arenas[d]);
-    iso_free(session->allocator, session->modules);
+    iso_free(session->allocator, session->programs);
     iso_free(session->allocator, session->buffers);
     iso_free(session->allocator, session->staging);
     iso_free(session->allocator, session);
@@ -192,14 +192,37 @@ iso_status iso_session_fill_caches(iso_session *session, uint32_t pattern)
     return ISO_OK;
 }
 
-iso_status iso_session_node_times(const iso_session *session, uint32_t size, uint64_t *out_ns)
+// The times of a segment's dispatches, added up by node.
+static iso_status segment_times(const iso_session *session, uint32_t size, size_t s, uint64_t *out_ns)
 {
     const iso_plan *plan = session->plan;
-    for (size_t s = 0; s < plan->segment_count; s++) {
-        uint32_t count = plan->segments[s].node_count;
-        ISO_TRY(iso_list_times(session->lists[size][s], out_ns + plan->segments[s].first_node, &count));
-        if (count != plan->segments[s].node_count)
-            return iso_fail(ISO_INTERNAL, "%u times for %u ops", count, plan->segments[s].node_count);
+    const iso_segment *segment = &plan->segments[s];
+    const iso_kernel *const *kernels = plan->sizes[size].kernels + segment->first_node;
+    uint64_t *launch_ns = NULL;
+    uint32_t launches = 0, next = 0;
+    iso_status status;
+    for (uint32_t n = 0; n < segment->node_count; n++)
+        launches += iso_kernel_launch_count(kernels[n]);
+    uint32_t count = launches;
+    ISO_TRY(ISO_NEW(session->allocator, launches, &launch_ns));
+    ISO_TRY_GOTO(iso_list_times(session->lists[size][s], launch_ns, &count), done);
+    if (count != launches) {
+        status = iso_fail(ISO_INTERNAL, "%u times for %u launches", count, launches);
+        goto done;
     }
+    for (uint32_t n = 0; n < segment->node_count; n++) {
+        out_ns[segment->first_node + n] = 0;
+        for (uint32_t i = 0; i < iso_kernel_launch_count(kernels[n]); i++)
+            out_ns[segment->first_node + n] += launch_ns[next++];
+    }
+done:
+    iso_free(session->allocator, launch_ns);
+    return status;
+}
+
+iso_status iso_session_node_times(const iso_session *session, uint32_t size, uint64_t *out_ns)
+{
+    for (size_t s = 0; s < session->plan->segment_count; s++)
+        ISO_TRY(segment_times(session, size, s, out_ns));
     return ISO_OK;
 }

@@ -8,12 +8,11 @@
 #include "isomer/session.h"
 #include "runtime/plan/plan_internal.h"
 
-// A kernel built for one device.
-typedef struct iso_bound_module {
-    const iso_kernel *kernel;
+// A kernel built for one device of the plan.
+typedef struct iso_bound_program {
     uint32_t device;
-    iso_module *module;
-} iso_bound_module;
+    iso_program program;
+} iso_bound_program;
 
 struct iso_session {
     const iso_allocator *allocator;
@@ -21,8 +20,8 @@ struct iso_session {
     bool poison;
     iso_buffer **buffers;                     // [value]: of root weights, inputs and caches
     iso_buffer *arenas[ISO_MAX_PLAN_DEVICES]; // NULL where a device needs none
-    iso_bound_module *modules;
-    size_t module_count, module_capacity;
+    iso_bound_program *programs;
+    size_t program_count, program_capacity;
     iso_list **lists[ISO_MAX_STEP_SIZES]; // [segment]
     void *staging;                        // for transfers
     uint32_t latest_size; // of the latest run; ISO_MAX_STEP_SIZES before the first, and after one that failed

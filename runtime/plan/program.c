@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Kernels to modules and dispatches (program.h).
+#include "runtime/plan/program.h"
+
+#include <string.h>
+
+const iso_kernel_code *iso_kernel_find_code(const iso_kernel *kernel, const iso_device_info *device)
+{
+    for (int wanted = 0; wanted < ISO_MAX_CODE_FORMATS && device->code_formats[wanted] != ISO_CODE_NONE;
+         wanted++)
+        for (int have = 0; have < ISO_MAX_CODE_FORMATS && kernel->codes[have].format != ISO_CODE_NONE; have++)
+            if (kernel->codes[have].format == device->code_formats[wanted])
+                return &kernel->codes[have];
+    return NULL;
+}
+
+static void plan_launch(const iso_kernel *kernel, uint32_t index, const void *params, const iso_arg *scratch,
+                        iso_launch *out_launch)
+{
+    *out_launch = (iso_launch){.scratch = {.kind = ISO_ARG_BUFFER}};
+    if (scratch)
+        out_launch->scratch = *scratch;
+    (index == 0 ? kernel->launch : kernel->combine_launch)(kernel, params, out_launch);
+}
+
+iso_status iso_program_init(iso_program *program, iso_device *device, const iso_kernel *kernel,
+                            const void *params)
+{
+    const iso_kernel_code *code = iso_kernel_find_code(kernel, iso_device_get_info(device));
+    *program = (iso_program){.kernel = kernel};
+    if (!code)
+        return iso_fail(ISO_UNSUPPORTED, "kernel %s has no code in a format of device %s", kernel->name,
+                        iso_device_name(device));
+    for (uint32_t i = 0; i < iso_kernel_launch_count(kernel); i++) {
+        iso_launch launch;
+        plan_launch(kernel, i, params, NULL, &launch);
+        const char *entry = i == 0 ? kernel->op : kernel->combine_entry;
+        iso_module_source source = {
+            .name = kernel->name,
+            .entry = code->format == ISO_CODE_SPIRV ? "main" : entry,
+            .format = code->format,
+            .code = code->code,
+            .code_bytes = code->code_bytes,
+            .native = code->native,
+            .group_size = i == 0 ? kernel->group_size : kernel->combine_group_size,
+            .arg_count = launch.arg_count,
+        };
+        for (uint32_t a = 0; a < launch.arg_count; a++)
+            source.arg_kinds[a] = launch.args[a].kind;
+        iso_status status = iso_module_create(device, &source, &program->modules[i]);
+        if (status != ISO_OK) {
+            iso_program_deinit(program);
+            return status;
+        }
+    }
+    return ISO_OK;
+}
+
+void iso_program_deinit(iso_program *program)
+{
+    for (uint32_t i = 0; i < ISO_MAX_LAUNCHES; i++)
+        iso_module_destroy(program->modules[i]);
+    *program = (iso_program){0};
+}
+
+iso_status iso_program_record(const iso_program *program, const void *params, const iso_arg *scratch,
+                              iso_list *list)
+{
+    for (uint32_t i = 0; i < iso_kernel_launch_count(program->kernel); i++) {
+        iso_launch launch;
+        plan_launch(program->kernel, i, params, scratch, &launch);
+        iso_dispatch dispatch = {.label = program->kernel->name, .arg_count = launch.arg_count};
+        memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
+        memcpy(dispatch.args, launch.args, launch.arg_count * sizeof *launch.args);
+        if (i > 0)
+            ISO_TRY(iso_list_barrier(list));
+        ISO_TRY(iso_list_dispatch(list, program->modules[i], &dispatch));
+    }
+    return ISO_OK;
+}
