@@ -8,7 +8,7 @@
 #define __shared__           __attribute__((shared))
 #define __constant__         __attribute__((constant))
 #define __forceinline__      __inline__ __attribute__((always_inline))
-#define __launch_bounds__(n) __attribute__((launch_bounds(n)))
+#define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
 
 struct iso_clang_index {
     unsigned x, y, z;
