@@ -61,7 +61,8 @@ static iso_status run_all(program *p, float *values)
     ISO_TRY(iso_device_wait(p->device));
     if (profiling)
         ISO_TRY(iso_list_times(p->list, times, &count));
-    return iso_buffer_read(p->z, 0, values, FLOATS * sizeof *values);
+    ISO_TRY(iso_buffer_read(p->z, 0, values, FLOATS * sizeof *values));
+    return iso_buffer_write(p->x, 0, values, FLOATS * sizeof *values); // on its way when the end comes
 }
 
 // A device that is lost says the same again.
@@ -82,11 +83,11 @@ static void check_lost(const program *p, FILE *out)
 static void close_all(program *p)
 {
     iso_list_destroy(p->list);
+    iso_buffer_release(p->x);
+    iso_buffer_release(p->y);
+    iso_buffer_release(p->z);
     iso_module_destroy(p->add_to);
     iso_module_destroy(p->next);
-    iso_buffer_release(p->z);
-    iso_buffer_release(p->y);
-    iso_buffer_release(p->x);
     iso_device_close(p->device);
     iso_registry_destroy(p->registry);
 }
@@ -110,7 +111,7 @@ static int run_program(FILE *out)
         return 0;
     }
     if (status == ISO_OK)
-        status = iso_device_wait(p.device); // what the last call could not say itself
+        status = iso_buffer_fill(p.y, 0, 4, 0); // what the last call could not say itself
     if (status == ISO_DEVICE_LOST && p.device)
         check_lost(&p, out);
     else if (status != ISO_OK)
