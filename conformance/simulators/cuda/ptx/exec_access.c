@@ -252,8 +252,8 @@ static bool quick_read_wide(ptx_warp *warp, const ptx_access *access, u32 mask, 
 }
 
 // 16 bytes a lane, written by any lanes, where since the last barrier nobody but the lane itself has touched
-// the words. Two lanes that write one word are found while the records change; what has changed by then stays
-// right when the functions above go over all lanes again.
+// the words. Other writers, of this instruction too, are found while the records change; what has changed by
+// then stays right when the functions above go over all lanes again.
 static bool quick_write_wide(ptx_warp *warp, const ptx_access *access, u32 mask, bool races)
 {
     ptx_block *block = warp->block;
@@ -264,7 +264,6 @@ static bool quick_write_wide(ptx_warp *warp, const ptx_access *access, u32 mask,
     PTX_EACH_LANE (l, mask) {
         u32 at = (u32)access->address[l] >> 2;
         bad |= *(const word4 *)(block->state + 4 * at) & ~WRITTEN4;
-        bad |= unordered4(*(const word4 *)(block->shared_w + at), base + l, floor);
         bad |= unordered4(*(const word4 *)(block->shared_r1 + at), base + l, floor);
         bad |= unordered4(*(const word4 *)(block->shared_r2 + at), base + l, floor);
     }
