@@ -244,6 +244,7 @@ typedef struct sim_state {
     CUresult fail_error;
     const char *failed_call; // the first one that was told to fail
     uint32_t threads, version;
+    ptx_mma mma;
     const char *lacks; // an entry point that cuGetProcAddress does not find
     struct {
         int attribute, value;
