@@ -50,9 +50,11 @@ static size_t best_isa(void)
 // The host is always there; there is nothing to load, so any address serves as the driver.
 static const char cpu_driver_token;
 
-static iso_status cpu_load(const iso_allocator *allocator, void **out_driver)
+static iso_status cpu_load(const iso_allocator *allocator, const char *library, void **out_driver)
 {
     (void)allocator;
+    *out_driver = NULL;
+    ISO_TRY(iso_library_refuse("cpu", library));
     *out_driver = (void *)(uintptr_t)&cpu_driver_token;
     return ISO_OK;
 }

@@ -29,13 +29,14 @@ typedef struct null_list {
 
 // ---- driver ----
 
-// A real backend calls iso_library_open with the names of the vendor's library and the symbols it uses.
-// Absent: ISO_UNAVAILABLE, with a text that says what to install. Nothing is printed, nothing is
-// kept on failure.
-static iso_status null_load(const iso_allocator *allocator, void **out_driver)
+// A real backend calls iso_library_open with the symbols it uses and the names of the vendor's library, or
+// the one that iso_library_choose gives. Absent: ISO_UNAVAILABLE, with a text that says what to install.
+// Nothing is printed, nothing is kept on failure.
+static iso_status null_load(const iso_allocator *allocator, const char *library, void **out_driver)
 {
     null_driver *driver;
     *out_driver = NULL;
+    ISO_TRY(iso_library_refuse("null", library));
     ISO_TRY(ISO_NEW(allocator, 1, &driver));
     driver->allocator = allocator;
     *out_driver = driver;

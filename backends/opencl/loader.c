@@ -2,12 +2,11 @@
 //
 // Opens the OpenCL loader at run time and lists every device of every platform. A platform that has no device
 // is kept as an unavailable device with the reason, so that whoever lists the devices can say why.
-// ISOMER_OPENCL_LIBRARY names a library to use in place of libOpenCL.so.1.
+// The program or ISOMER_OPENCL_LIBRARY may name a library to use in place of libOpenCL.so.1.
 // The library is never closed again: several drivers start threads and exit handlers that live in it.
 #include "backends/opencl/opencl.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/strings.h"
@@ -16,7 +15,7 @@
 #define LIBRARY_VARIABLE "ISOMER_OPENCL_LIBRARY"
 #define REMEDY                                                                                               \
     "install an OpenCL driver (Debian: pocl-opencl-icd, or mesa-opencl-icd with RUSTICL_ENABLE=llvmpipe)"
-#define REMEDY_FOR_VARIABLE "let " LIBRARY_VARIABLE " name an OpenCL loader, or unset it"
+#define REMEDY_FOR_VARIABLE "let the program or " LIBRARY_VARIABLE " name an OpenCL loader, or unset it"
 
 // Platforms that are often installed without a device they would drive, and what can be done about it.
 static const struct {
@@ -156,19 +155,18 @@ static const char *const symbol_names[] = {
 
 #define SYMBOL_COUNT (sizeof symbol_names / sizeof symbol_names[0] - 1)
 
-static iso_status open_library(iso_opencl_api *out_api)
+static iso_status open_library(const char *library_path, iso_opencl_api *out_api)
 {
-    const char *override = getenv(LIBRARY_VARIABLE);
-    bool overridden = override != NULL && override[0] != '\0';
-    const char *const names[] = {overridden ? override : SYSTEM_LIBRARY, NULL};
+    const char *source = NULL, *override = iso_library_choose(library_path, LIBRARY_VARIABLE, &source);
+    const char *const names[] = {override != NULL ? override : SYSTEM_LIBRARY, NULL};
     void *functions[SYMBOL_COUNT];
     void *library = NULL; // kept open until the process ends: see the head of this file
     iso_status status = iso_library_open(names, symbol_names, functions, &library);
     if (status == ISO_UNAVAILABLE) {
         char why[320];
         snprintf(why, sizeof why, "%s", iso_status_last()->text);
-        return iso_fail(ISO_UNAVAILABLE, "%s%s; %s", overridden ? LIBRARY_VARIABLE ": " : "", why,
-                        overridden ? REMEDY_FOR_VARIABLE : REMEDY);
+        return iso_fail(ISO_UNAVAILABLE, "%s%s%s; %s", override != NULL ? source : "",
+                        override != NULL ? ": " : "", why, override != NULL ? REMEDY_FOR_VARIABLE : REMEDY);
     }
     if (status != ISO_OK)
         return status;
@@ -177,14 +175,14 @@ static iso_status open_library(iso_opencl_api *out_api)
     return ISO_OK;
 }
 
-iso_status iso_opencl_load(const iso_allocator *allocator, void **out_driver)
+iso_status iso_opencl_load(const iso_allocator *allocator, const char *library, void **out_driver)
 {
     iso_opencl_driver *driver = NULL;
     iso_status status;
     *out_driver = NULL;
     ISO_TRY(ISO_NEW(allocator, 1, &driver));
     driver->allocator = allocator;
-    ISO_TRY_GOTO(open_library(&driver->api), fail);
+    ISO_TRY_GOTO(open_library(library, &driver->api), fail);
     ISO_TRY_GOTO(enumerate(driver), fail);
     *out_driver = driver;
     return ISO_OK;

@@ -6,9 +6,7 @@
 // Must not know what a kernel computes.
 #include "backends/opencl/opencl.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <strings.h>
+#include "runtime/base/strings.h"
 
 #define BUILD_OPTIONS  "-cl-std=CL1.2"
 #define LOG_LINE_BYTES 400
@@ -20,31 +18,7 @@ typedef struct iso_opencl_module {
     uint32_t group_size;
 } iso_opencl_module;
 
-// ---- build log ----
-
-// The first line of the driver's log that speaks of an error, else its first line with anything on it.
-static void find_log_line(const char *log, char out_line[LOG_LINE_BYTES])
-{
-    const char *chosen = "the driver gives no reason";
-    size_t chosen_length = strlen(chosen);
-    bool any = false;
-    for (const char *line = log; *line != '\0';) {
-        size_t length = strcspn(line, "\r\n");
-        char text[LOG_LINE_BYTES];
-        snprintf(text, sizeof text, "%.*s", (int)(length < sizeof text ? length : sizeof text - 1), line);
-        bool is_error = strcasestr(text, "error") != NULL;
-        if (is_error || (!any && strspn(text, " \t") < strlen(text))) {
-            chosen = line;
-            chosen_length = length;
-            any = true;
-        }
-        if (is_error)
-            break;
-        line += length + strspn(line + length, "\r\n");
-    }
-    snprintf(out_line, LOG_LINE_BYTES, "%.*s",
-             (int)(chosen_length < LOG_LINE_BYTES ? chosen_length : LOG_LINE_BYTES - 1), chosen);
-}
+// ---- build ----
 
 static iso_status fail_build(const iso_opencl_device *device, cl_program program, cl_int error)
 {
@@ -57,14 +31,12 @@ static iso_status fail_build(const iso_opencl_device *device, cl_program program
         ISO_TRY(iso_alloc(device->allocator, bytes + 1, (void **)&log));
         if (api->clGetProgramBuildInfo(program, device->entry->device, CL_PROGRAM_BUILD_LOG, bytes, log,
                                        NULL) == CL_SUCCESS)
-            find_log_line(log, line);
+            iso_copy_error_line(line, sizeof line, log);
         iso_free(device->allocator, log);
     }
     return iso_fail(ISO_BUILD_FAILED, "%s: clBuildProgram failed: %s (%d): %s", device->name,
                     iso_opencl_error_name(error), (int)error, line);
 }
-
-// ---- build ----
 
 static iso_status build(const iso_opencl_device *device, cl_program program)
 {

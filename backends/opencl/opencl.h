@@ -81,7 +81,7 @@ iso_status iso_opencl_get_text(const iso_opencl_driver *driver, const iso_opencl
 iso_status iso_opencl_describe(const iso_opencl_driver *driver, iso_opencl_entry *entry);
 
 // The table's entries, by file.
-iso_status iso_opencl_load(const iso_allocator *allocator, void **out_driver);
+iso_status iso_opencl_load(const iso_allocator *allocator, const char *library, void **out_driver);
 void iso_opencl_unload(void *driver);
 
 iso_status iso_opencl_alloc(void *device, uint64_t bytes, iso_memory *out_memory);

@@ -142,9 +142,10 @@ static void sim_unload(void *driver)
     iso_free(sim->allocator, sim);
 }
 
-static iso_status sim_load(const iso_allocator *allocator, void **out_driver)
+static iso_status sim_load(const iso_allocator *allocator, const char *library, void **out_driver)
 {
     *out_driver = NULL;
+    ISO_TRY(iso_library_refuse("sim", library));
     const char *list = getenv(CHIPS_VARIABLE);
     if (!list || !*list)
         return iso_fail(ISO_UNAVAILABLE, "no simulated chip is asked for; set " CHIPS_VARIABLE

@@ -2,8 +2,6 @@
 //
 // The Vulkan loader: opened at run time, so that the program starts where there is none. Owns the library,
 // the instance and the instance's functions; the physical devices are looked at in physical.c.
-#include <stdlib.h>
-
 #include "backends/vulkan/vulkan.h"
 
 #define REMEDY "install a driver, e.g. Debian's mesa-vulkan-drivers"
@@ -11,17 +9,17 @@
 static const char *const library_names[] = {"libvulkan.so.1", NULL};
 static const char *const library_symbols[] = {"vkGetInstanceProcAddr", NULL};
 
-static iso_status open_library(iso_vulkan_driver *driver, PFN_vkGetInstanceProcAddr *out_get)
+static iso_status open_library(iso_vulkan_driver *driver, const char *library,
+                               PFN_vkGetInstanceProcAddr *out_get)
 {
-    const char *path = getenv("ISOMER_VULKAN_LIBRARY");
+    const char *source = NULL, *path = iso_library_choose(library, "ISOMER_VULKAN_LIBRARY", &source);
     const char *const own_names[] = {path, NULL};
-    bool own = path != NULL && path[0] != '\0';
     void *functions[1] = {NULL};
     iso_status status =
-        iso_library_open(own ? own_names : library_names, library_symbols, functions, &driver->library);
+        iso_library_open(path ? own_names : library_names, library_symbols, functions, &driver->library);
     if (status != ISO_OK) {
-        return own ? iso_status_prefix("ISOMER_VULKAN_LIBRARY=%s names no Vulkan loader", path)
-                   : iso_status_prefix("no Vulkan loader; " REMEDY);
+        return path ? iso_status_prefix("%s, named by %s, is no Vulkan loader", path, source)
+                    : iso_status_prefix("no Vulkan loader; " REMEDY);
     }
     *out_get = (PFN_vkGetInstanceProcAddr)functions[0];
     return ISO_OK;
@@ -84,7 +82,7 @@ static iso_status create_instance(iso_vulkan_driver *driver, PFN_vkGetInstancePr
     return find_instance_functions(vk, get, driver->instance);
 }
 
-iso_status iso_vulkan_load(const iso_allocator *allocator, void **out_driver)
+iso_status iso_vulkan_load(const iso_allocator *allocator, const char *library, void **out_driver)
 {
     *out_driver = NULL;
     iso_vulkan_driver *driver = NULL;
@@ -93,7 +91,7 @@ iso_status iso_vulkan_load(const iso_allocator *allocator, void **out_driver)
 
     PFN_vkGetInstanceProcAddr get = NULL;
     iso_status status = ISO_OK;
-    ISO_TRY_GOTO(open_library(driver, &get), fail);
+    ISO_TRY_GOTO(open_library(driver, library, &get), fail);
     ISO_TRY_GOTO(create_instance(driver, get), fail);
     ISO_TRY_GOTO(iso_vulkan_enumerate(driver), fail);
     *out_driver = driver;

@@ -115,7 +115,7 @@ iso_status iso_vulkan_enumerate(iso_vulkan_driver *driver);
 
 // ---- calls: loader.c ----
 
-iso_status iso_vulkan_load(const iso_allocator *allocator, void **out_driver);
+iso_status iso_vulkan_load(const iso_allocator *allocator, const char *library, void **out_driver);
 void iso_vulkan_unload(void *driver);
 
 // ---- calls: memory.c ----

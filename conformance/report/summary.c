@@ -11,6 +11,7 @@
 static const char *const code_format_names[ISO_CODE_FORMAT_COUNT] = {
     [ISO_CODE_NATIVE] = "native", [ISO_CODE_SPIRV] = "spirv", [ISO_CODE_OPENCL_C] = "opencl-c",
     [ISO_CODE_PTX] = "ptx",       [ISO_CODE_CUBIN] = "cubin", [ISO_CODE_HSACO] = "hsaco",
+    [ISO_CODE_CUDA_C] = "cuda-c",
 };
 
 static json_t *info_json(const iso_device_info *info)
@@ -55,7 +56,7 @@ static iso_status take_code_formats(conform_reader *reader, iso_device_info *out
         if (format == 0)
             return iso_fail(ISO_CORRUPT,
                             "%s: code_formats has \"%.40s\"; allowed: native, spirv, opencl-c, "
-                            "ptx, cubin, hsaco",
+                            "ptx, cubin, hsaco, cuda-c",
                             reader->what, name ? name : "no text");
         out->code_formats[i] = (iso_code_format)format;
     }

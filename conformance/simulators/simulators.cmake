@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 #
-# The simulators. Today: the PTX interpreter of the CUDA simulator, with its tests. It stands alone: C17, threads and the maths
+# The simulators, and their tests where tests are built. Today: that of CUDA. Its PTX interpreter stands alone: C17, threads and the maths
 # library. Its arithmetic is compiled once for each kind of host; select.c takes the best that the host has.
 set(simulators ${CMAKE_CURRENT_LIST_DIR})
 set(ptx ${simulators}/cuda/ptx)
+set(ptx_dialect ${CMAKE_CURRENT_SOURCE_DIR}/kernels/dialect)
 find_package(Threads REQUIRED)
 
 file(GLOB ptx_sources CONFIGURE_DEPENDS ${ptx}/*.c)
 file(GLOB ptx_tests CONFIGURE_DEPENDS ${ptx}/*_test.c)
-set(ptx_per_host ${ptx}/exec_alu.c ${ptx}/exec_float.c ${ptx}/exec_compare.c ${ptx}/exec_convert.c ${ptx}/exec_access.c
+set(ptx_per_host ${ptx}/exec_alu.c ${ptx}/exec_float.c ${ptx}/exec_approx.c ${ptx}/exec_compare.c ${ptx}/exec_convert.c ${ptx}/exec_access.c
     ${ptx}/exec_memory.c ${ptx}/exec_matrix.c)
 list(REMOVE_ITEM ptx_sources ${ptx_tests} ${ptx_per_host})
 
@@ -38,6 +39,28 @@ foreach(kind ${ptx_kinds})
 endforeach()
 set_source_files_properties(${ptx}/exec_float.c PROPERTIES COMPILE_OPTIONS -frounding-math)
 
+include(${simulators}/cuda/driver/driver.cmake)
+if(NOT ISOMER_TESTS)
+  return()
+endif()
+
+# Inline PTX as kernels for tensor cores use it, for tensor_test.
+set(ptx_tensor_folder ${CMAKE_CURRENT_BINARY_DIR}/ptx_tensor)
+set(ptx_tensor_files "")
+if(ISOMER_CUDA_CLANG)
+  foreach(arch 80 89 90a)
+    set(out ${ptx_tensor_folder}/tensor_kernels.sm_${arch}.ptx)
+    add_custom_command(OUTPUT ${out}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${ptx_tensor_folder}
+      COMMAND ${ISOMER_CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
+        -Wno-unknown-cuda-version -include ${ptx_dialect}/cuda_clang.h -o ${out} ${ptx}/tensor_kernels.cu
+      DEPENDS ${ptx}/tensor_kernels.cu ${ptx_dialect}/cuda_clang.h
+      VERBATIM)
+    list(APPEND ptx_tensor_files ${out})
+  endforeach()
+endif()
+add_custom_target(isomer_ptx_tensor DEPENDS ${ptx_tensor_files})
+
 foreach(source ${ptx_tests})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
@@ -47,6 +70,9 @@ foreach(source ${ptx_tests})
   if(name STREQUAL "kernels_test")
     add_dependencies(${name} isomer_kernels) # which leaves its PTX there
     set(arguments ${generated})
+  elseif(name STREQUAL "tensor_test")
+    add_dependencies(${name} isomer_ptx_tensor)
+    set(arguments ${ptx_tensor_folder})
   endif()
   add_test(NAME ptx_${name} COMMAND ${name} ${arguments})
   set_tests_properties(ptx_${name} PROPERTIES TIMEOUT 900 LABELS simulators SKIP_RETURN_CODE 77)
@@ -54,9 +80,8 @@ endforeach()
 
 # Every kind of host that this one can execute gives the same.
 foreach(kind ${ptx_kinds})
-  foreach(name opcodes_test matrix_test)
+  foreach(name opcodes_test matrix_test approx_test)
     add_test(NAME ptx_${name}_${kind} COMMAND ${name})
     set_tests_properties(ptx_${name}_${kind} PROPERTIES TIMEOUT 900 LABELS simulators ENVIRONMENT PTX_HOST=${kind})
   endforeach()
 endforeach()
-include(${simulators}/cuda/driver/driver.cmake)

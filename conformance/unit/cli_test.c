@@ -406,7 +406,7 @@ static void devices_list_the_cpu_and_every_backend(void **state)
     }
     assert_true(has_cpu);
     assert_true(has_null);
-    assert_int_equal(json_array_size(json_object_get(json, "backends")), 5);
+    assert_int_equal(json_array_size(json_object_get(json, "backends")), 6);
     json_decref(json);
     run_result table = expect_success(RUN("devices"));
     expect_contains(&table, table.out, "\ncpu  ");

@@ -25,14 +25,14 @@ static void test_wrong_library(void **state)
     (void)state;
     void *driver = NULL;
     setenv(LIBRARY, "/nowhere/libOpenCL-absent.so", 1);
-    assert_int_equal(iso_opencl_backend.load(NULL, &driver), ISO_UNAVAILABLE);
+    assert_int_equal(iso_opencl_backend.load(NULL, NULL, &driver), ISO_UNAVAILABLE);
     assert_null(driver);
     assert_non_null(strstr(iso_status_last()->text, LIBRARY));
     assert_non_null(strstr(iso_status_last()->text, "/nowhere/libOpenCL-absent.so"));
     assert_non_null(strstr(iso_status_last()->text, "unset"));
 
     setenv(LIBRARY, "libm.so.6", 1);
-    assert_int_equal(iso_opencl_backend.load(NULL, &driver), ISO_UNAVAILABLE);
+    assert_int_equal(iso_opencl_backend.load(NULL, NULL, &driver), ISO_UNAVAILABLE);
     assert_non_null(strstr(iso_status_last()->text, LIBRARY));
     assert_non_null(strstr(iso_status_last()->text, "libm.so.6"));
     assert_non_null(strstr(iso_status_last()->text, "clGetPlatformIDs"));
@@ -70,7 +70,7 @@ static void need_loader(void)
 static int print_probe(void)
 {
     void *driver = NULL;
-    if (iso_opencl_backend.load(NULL, &driver) != ISO_OK) {
+    if (iso_opencl_backend.load(NULL, NULL, &driver) != ISO_OK) {
         printf("%s: %s\n", iso_status_name(iso_status_last()->code), iso_status_last()->text);
         return 0;
     }

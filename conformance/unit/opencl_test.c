@@ -615,7 +615,7 @@ static iso_status whole_life(const iso_allocator *allocator, uint32_t ordinal)
     dispatch.args[0] = u32_arg(1);
     dispatch.args[1] = (iso_arg){.kind = ISO_ARG_BUFFER, .memory = &memory, .range_bytes = 4};
     iso_status status;
-    ISO_TRY(backend->load(allocator, &driver));
+    ISO_TRY(backend->load(allocator, NULL, &driver));
     ISO_TRY_GOTO(backend->open_device(driver, ordinal, &options, &device), unload);
     ISO_TRY_GOTO(backend->alloc(device, 256, &memory), close);
     ISO_TRY_GOTO(backend->module_create(device, &source, &module), close);

@@ -50,7 +50,7 @@ static inline void check_fails(iso_status status, iso_status want, const char *w
 static inline iso_vulkan_driver *load(void)
 {
     void *driver = NULL;
-    if (backend->load(NULL, &driver) == ISO_OK)
+    if (backend->load(NULL, NULL, &driver) == ISO_OK)
         return driver;
     printf("skipped: no Vulkan driver: %s\n", iso_status_last()->text);
     skip();

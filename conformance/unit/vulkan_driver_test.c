@@ -126,10 +126,10 @@ static void test_no_library(void **state)
     const char *old = getenv("ISOMER_VULKAN_LIBRARY");
     char *kept = old != NULL ? strdup(old) : NULL;
     setenv("ISOMER_VULKAN_LIBRARY", "/nowhere/libvulkan.so.1", 1);
-    check_fails(backend->load(NULL, &driver), ISO_UNAVAILABLE, "/nowhere/libvulkan.so.1");
+    check_fails(backend->load(NULL, NULL, &driver), ISO_UNAVAILABLE, "/nowhere/libvulkan.so.1");
     assert_null(driver);
     setenv("ISOMER_VULKAN_LIBRARY", "libm.so.6", 1); // a library, but not that of Vulkan
-    check_fails(backend->load(NULL, &driver), ISO_UNAVAILABLE, "vkGetInstanceProcAddr");
+    check_fails(backend->load(NULL, NULL, &driver), ISO_UNAVAILABLE, "vkGetInstanceProcAddr");
     assert_null(driver);
     if (kept != NULL)
         setenv("ISOMER_VULKAN_LIBRARY", kept, 1);
@@ -184,7 +184,7 @@ static iso_status short_run(const iso_allocator *allocator)
 {
     bench b = {0};
     void *driver = NULL;
-    ISO_TRY(backend->load(allocator, &driver));
+    ISO_TRY(backend->load(allocator, NULL, &driver));
     b.driver = driver;
     const iso_device_options options = {.allocator = allocator, .profile = true};
     iso_status status = ISO_OK;

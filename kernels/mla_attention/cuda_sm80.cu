@@ -35,9 +35,9 @@
 // that both ways give the same bits. Groups of segments beyond a token's position end at once; nobody reads their slot.
 #include "cuda_sm80.kh"
 
-// Two groups shall fit a multiprocessor at once: 128 registers a thread.
-#undef LAUNCH_BOUNDS
+#undef LAUNCH_BOUNDS // two groups on a multiprocessor: 128 registers a thread
 #define LAUNCH_BOUNDS(group) __launch_bounds__(group, 2)
+
 #define TILE 16u         // keys
 #define CHUNKS 72u       // of 16 bytes, in a row of 576 columns
 #define STAGE_BYTES (16u * TILE * CHUNKS)

@@ -75,3 +75,23 @@ void iso_copy_text(char *target, size_t target_bytes, const char *text)
     memcpy(target, text, length);
     target[length] = '\0';
 }
+
+void iso_copy_error_line(char *target, size_t target_bytes, const char *log)
+{
+    bool any = false;
+    iso_copy_text(target, target_bytes, "the driver gives no reason");
+    for (const char *line = log; *line != '\0';) {
+        size_t length = strcspn(line, "\r\n");
+        char text[512];
+        iso_copy_text(text, length + 1 < sizeof text ? length + 1 : sizeof text, line);
+        bool is_error = iso_contains_fragment(text, "error") || iso_contains_fragment(text, "fatal");
+        if (is_error || (!any && strspn(text, " \t") < strlen(text))) {
+            iso_copy_text(target, target_bytes, text);
+            any = true;
+        }
+        if (is_error)
+            break;
+        line += length;
+        line += strspn(line, "\r\n");
+    }
+}

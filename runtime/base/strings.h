@@ -30,6 +30,10 @@ void iso_text_deinit(iso_text *text);
 // Whether `fragment` occurs in `text`; ASCII letters match in both cases.
 bool iso_contains_fragment(const char *text, const char *fragment);
 
+// Copies the first line of a compiler's log that speaks of an error, else its first line with anything on it,
+// as much as fits in `target_bytes` (> 0); "the driver gives no reason" where there is none.
+void iso_copy_error_line(char *target, size_t target_bytes, const char *log);
+
 // Copies as much of `text` as fits in `target_bytes` (> 0), always with a NUL.
 void iso_copy_text(char *target, size_t target_bytes, const char *text);
 

@@ -3,6 +3,7 @@
 // Vendor libraries, opened at run time from a list of symbols, so that the same binary starts on any machine.
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "isomer/backend.h"
@@ -50,6 +51,22 @@ iso_status iso_library_open(const char *const *names, const char *const *symbols
     for (size_t s = 0; symbols[s]; s++)
         out_functions[s] = NULL;
     return iso_fail(ISO_UNAVAILABLE, "%s", reason);
+}
+
+const char *iso_library_choose(const char *library, const char *variable, const char **out_source)
+{
+    const char *chosen = library ? library : getenv(variable);
+    if (out_source)
+        *out_source = library ? "the program" : variable;
+    return chosen && chosen[0] != '\0' ? chosen : NULL;
+}
+
+iso_status iso_library_refuse(const char *backend, const char *library)
+{
+    if (!library)
+        return ISO_OK;
+    return iso_fail(ISO_INVALID_ARGUMENT,
+                    "the backend %s opens no library, but %s was named for it; name none", backend, library);
 }
 
 void iso_library_close(void *library)

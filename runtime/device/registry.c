@@ -78,9 +78,41 @@ static bool is_asked_for(const iso_backend *backend, const char *const *names, u
     return asked;
 }
 
-static iso_status load_backend(iso_registry *registry, iso_registry_backend_entry *backend, size_t *capacity)
+static iso_status check_libraries(const iso_registry_options *options)
 {
-    if (backend->table->load(registry->allocator, &backend->driver) != ISO_OK) {
+    for (uint32_t i = 0; i < options->library_count; i++) {
+        const iso_backend_library *library = &options->libraries[i];
+        bool known = false;
+        for (uint32_t b = 0; library->backend && b < BACKEND_COUNT; b++)
+            known = known || strcmp(library->backend, backend_tables[b]->name) == 0;
+        if (!known)
+            return iso_fail(ISO_INVALID_ARGUMENT,
+                            "libraries[%u] is for the backend \"%.64s\", which is not here", i,
+                            library->backend ? library->backend : "");
+        if (!library->path || library->path[0] == '\0')
+            return iso_fail(ISO_INVALID_ARGUMENT, "libraries[%u], for %s, has no path", i, library->backend);
+    }
+    return ISO_OK;
+}
+
+// The last one named for it; NULL: none.
+static const char *library_of(const iso_registry_options *options, const iso_backend *backend)
+{
+    const char *path = NULL;
+    for (uint32_t i = 0; i < options->library_count; i++)
+        if (strcmp(options->libraries[i].backend, backend->name) == 0)
+            path = options->libraries[i].path;
+    return path;
+}
+
+static iso_status load_backend(iso_registry *registry, iso_registry_backend_entry *backend,
+                               const iso_registry_options *options, size_t *capacity)
+{
+    iso_status status =
+        backend->table->load(registry->allocator, library_of(options, backend->table), &backend->driver);
+    if (status == ISO_INVALID_ARGUMENT)
+        return status;
+    if (status != ISO_OK) {
         iso_copy_text(backend->reason, sizeof backend->reason, iso_status_last()->text);
         return ISO_OK;
     }
@@ -96,7 +128,15 @@ iso_status iso_registry_create(const iso_allocator *allocator, iso_registry **ou
 iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names,
                                    uint32_t name_count, iso_registry **out_registry)
 {
+    const iso_registry_options options = {.allocator = allocator, .names = names, .name_count = name_count};
+    return iso_registry_create_with(&options, out_registry);
+}
+
+iso_status iso_registry_create_with(const iso_registry_options *options, iso_registry **out_registry)
+{
+    const iso_allocator *allocator = options->allocator;
     *out_registry = NULL;
+    ISO_TRY(check_libraries(options));
     iso_registry *registry = NULL;
     iso_status status = ISO_OK;
     size_t capacity = 0;
@@ -107,8 +147,8 @@ iso_status iso_registry_create_for(const iso_allocator *allocator, const char *c
     for (uint32_t i = 0; i < registry->backend_count; i++) {
         iso_registry_backend_entry *backend = &registry->backends[i];
         backend->table = backend_tables[i];
-        if (is_asked_for(backend->table, names, name_count))
-            ISO_TRY_GOTO(load_backend(registry, backend, &capacity), fail);
+        if (is_asked_for(backend->table, options->names, options->name_count))
+            ISO_TRY_GOTO(load_backend(registry, backend, options, &capacity), fail);
         else
             iso_copy_text(backend->reason, sizeof backend->reason, "no device of it was asked for");
     }

@@ -60,7 +60,7 @@ typedef struct iso_device_info {
     uint32_t ordinal;      // position within its backend: "vulkan:1" has 1
     char name[128];        // the device's own name, e.g. "llvmpipe (LLVM 15.0.6, 256 bits)"
     char driver[128];      // driver or platform name and version, e.g. "Portable Computing Language 3.1"
-    char arch[32];         // what kernels are tuned by, e.g. "x86-64", "sm_90a"; "" where unknown
+    char arch[32];         // what kernels are tuned by, e.g. "x86-64", "sm_90"; "" where unknown
     bool available;        // false: it was found but can't be used; `reason` says why
     char reason[256];      // why it is not available; "" otherwise
     uint64_t memory_bytes; // all of the device's memory
@@ -151,8 +151,10 @@ typedef struct iso_backend {
     size_t struct_bytes;
     const char *name; // "opencl": the part before the colon of device names
 
-    // Loads the vendor's library. ISO_UNAVAILABLE with the reason and the remedy where it is absent.
-    iso_status (*load)(const iso_allocator *allocator, void **out_driver);
+    // Loads the vendor's library: the one at `library`, or for NULL the one that the backend's environment
+    // variable names, or else the system's. ISO_UNAVAILABLE with the reason and the remedy where it is
+    // absent; ISO_INVALID_ARGUMENT where `library` is set and the backend opens none.
+    iso_status (*load)(const iso_allocator *allocator, const char *library, void **out_driver);
     void (*unload)(void *driver);
     // Facts about one device (struct_bytes set by the caller, all else 0). Ordinals count from 0 without a
     // gap; ISO_NOT_FOUND beyond the last, which is how callers learn how many there are.
@@ -218,6 +220,11 @@ ISO_API const char *iso_kernel_cache_problem(void);
 ISO_API iso_status iso_library_open(const char *const *names, const char *const *symbols,
                                     void **out_functions, void **out_library);
 ISO_API void iso_library_close(void *library);
+// The library to open in place of the system's: `library` where the program named one, else the value of
+// the environment variable, else NULL. *out_source (optional): who named it, for errors.
+ISO_API const char *iso_library_choose(const char *library, const char *variable, const char **out_source);
+// For backends that open none: ISO_INVALID_ARGUMENT where a library was named.
+ISO_API iso_status iso_library_refuse(const char *backend, const char *library);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,21 @@ typedef struct iso_buffer iso_buffer;
 typedef struct iso_module iso_module;
 typedef struct iso_list iso_list;
 
+// A driver's library, by its path, in place of the one that a backend would open.
+typedef struct iso_backend_library {
+    const char *backend; // "cuda", "opencl", "vulkan"
+    const char *path;
+} iso_backend_library;
+
+// Zero is every backend with the libraries of the environment or the system.
+typedef struct iso_registry_options {
+    const iso_allocator *allocator; // outlives the registry; NULL: malloc
+    const char *const *names;       // [name_count] device names; NULL: all backends (iso_registry_create_for)
+    uint32_t name_count;
+    const iso_backend_library *libraries; // [library_count], or NULL
+    uint32_t library_count;
+} iso_registry_options;
+
 // ---- calls: registry ----
 
 // Loads every backend. A backend whose driver is absent is kept with its reason; that is not a failure.
@@ -35,6 +50,9 @@ ISO_API iso_status iso_registry_create(const iso_allocator *allocator,
 // says so. A name that belongs to no backend loads all, so that finding it can list what is here.
 ISO_API iso_status iso_registry_create_for(const iso_allocator *allocator, const char *const *names,
                                            uint32_t name_count, iso_registry **out_registry) ISO_MUST_USE;
+// The same with options. ISO_INVALID_ARGUMENT for a library of a backend that is not there or opens none.
+ISO_API iso_status iso_registry_create_with(const iso_registry_options *options,
+                                            iso_registry **out_registry) ISO_MUST_USE;
 ISO_API void iso_registry_destroy(iso_registry *registry);
 
 ISO_API uint32_t iso_registry_backend_count(const iso_registry *registry);

@@ -58,6 +58,7 @@ CUresult sim_module_function(CUfunction *function, CUmodule module, const char *
 CUresult sim_module_global(CUdeviceptr *address, size_t *bytes, CUmodule module, const char *name);
 CUresult sim_function_attribute(int *value, CUfunction_attribute attribute, CUfunction function);
 CUresult sim_function_set(CUfunction function, CUfunction_attribute attribute, int value);
+CUresult sim_function_parameter(CUfunction function, size_t index, size_t *offset, size_t *bytes);
 CUresult sim_function_module(CUmodule *module, CUfunction function);
 CUresult sim_occupancy(int *count, CUfunction function, int block, size_t shared);
 void sim_module_end(sim_module *module);
@@ -108,6 +109,8 @@ CUresult sim_stream_priority(CUstream stream, int *priority);
 CUresult sim_stream_context(CUstream stream, CUcontext *context);
 CUresult sim_event_create(CUevent *event, unsigned flags);
 CUresult sim_event_record(CUevent event, CUstream stream);
+// The event is where the slot's queue ends now.
+void sim_event_place(sim_event *event, uint32_t slot);
 CUresult sim_event_query(CUevent event);
 CUresult sim_event_synchronize(CUevent event);
 CUresult sim_event_destroy(CUevent event);
@@ -131,6 +134,7 @@ CUresult sim_graph_fill(CUgraphNode *node, const sim_place *place, const CUDA_ME
                         CUcontext context);
 CUresult sim_graph_host(CUgraphNode *node, const sim_place *place, const CUDA_HOST_NODE_PARAMS_v1 *params);
 CUresult sim_graph_empty(CUgraphNode *node, const sim_place *place);
+CUresult sim_graph_record(CUgraphNode *node, const sim_place *place, CUevent event);
 CUresult sim_graph_nodes(CUgraph graph, CUgraphNode *nodes, size_t *count);
 CUresult sim_graph_instantiate(CUgraphExec *exec, CUgraph graph, unsigned long long flags);
 CUresult sim_graph_instantiate_log(CUgraphExec *exec, CUgraph graph, CUgraphNode *node, char *log,

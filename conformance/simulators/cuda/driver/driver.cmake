@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# The CUDA simulator's driver half: one shared library over the PTX interpreter, and its tests. Included after simulators.cmake
-# has made isomer_ptx.
+# The CUDA simulator's driver half: one shared library over the PTX interpreter, and its tests. Included by simulators.cmake once
+# isomer_ptx is made.
 set(driver ${CMAKE_CURRENT_LIST_DIR})
 file(GLOB driver_sources CONFIGURE_DEPENDS ${driver}/*.c)
 file(GLOB driver_tests CONFIGURE_DEPENDS ${driver}/*_test.c)
@@ -17,6 +17,14 @@ if(NOT APPLE)
   target_link_options(isomer_cuda_simulator PRIVATE -Wl,--exclude-libs,ALL)
 endif()
 
+# For driver_fatbinary_test, which says that it is skipped where they are not.
+find_program(driver_fatbinary fatbinary HINTS /usr/local/cuda/bin)
+find_program(driver_ptxas ptxas HINTS /usr/local/cuda/bin)
+install(TARGETS isomer_cuda_simulator)
+if(NOT ISOMER_TESTS)
+  return()
+endif()
+
 foreach(source ${driver_tests})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
@@ -24,7 +32,11 @@ foreach(source ${driver_tests})
   target_include_directories(${name} PRIVATE ${driver})
   target_link_libraries(${name} PRIVATE Threads::Threads m ${CMAKE_DL_LIBS})
   add_dependencies(${name} isomer_cuda_simulator)
-  add_test(NAME ${name} COMMAND ${name} $<TARGET_FILE:isomer_cuda_simulator>)
+  set(arguments "")
+  if(name STREQUAL "driver_fatbinary_test" AND driver_fatbinary AND driver_ptxas)
+    get_filename_component(arguments ${driver_fatbinary} DIRECTORY)
+  endif()
+  add_test(NAME ${name} COMMAND ${name} $<TARGET_FILE:isomer_cuda_simulator> ${arguments})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS simulators)
 endforeach()
 

@@ -229,8 +229,9 @@ static int bad_modules(void)
     OK(cu.cuCtxCreate_v2(&context, 0, 0));
     load_bad("\x7f"
              "ELF",
-             CUDA_ERROR_NO_BINARY_FOR_GPU, "cubin");
-    load_bad("\x50\xed\x55\xba", CUDA_ERROR_NO_BINARY_FOR_GPU, "fat binary");
+             CUDA_ERROR_NO_BINARY_FOR_GPU, "executes PTX only");
+    load_bad("\x50\xed\x55\xba", CUDA_ERROR_INVALID_IMAGE, "damaged: the version is 0");
+    load_bad("\xb1\x43\x62\x46\xff\xff\xff\xff", CUDA_ERROR_INVALID_IMAGE, "damaged: the wrapper's version");
     load_bad("\x01\x02", CUDA_ERROR_INVALID_IMAGE, "neither");
     load_bad("", CUDA_ERROR_INVALID_IMAGE, "neither");
     load_bad(".version 8.5\n.target sm_75\n.address_size 64\n.visible .entry k()\n{\n  strange.u32 %r1;\n}\n",

@@ -197,6 +197,66 @@ static int graphs(void)
     return wrong;
 }
 
+// Two launches between event nodes, the graph twice: each run's events follow one another and are waited for
+// by their names; what was recorded last counts.
+static int timed_graph(void)
+{
+    enum { NODES = 5 };
+    CUgraph graph;
+    CUgraphExec exec;
+    CUgraphNode nodes[NODES];
+    CUevent events[3], gone;
+    CUdeviceptr x;
+    float value = 0, one = 0, both = 0;
+    OK(cu.cuMemAlloc_v2(&x, sizeof value));
+    OK(cu.cuMemsetD32_v2(x, 0, 1));
+    OK(cu.cuGraphCreate(&graph, 0));
+    int elements = 1;
+    void *params[] = {&x, &elements};
+    CUDA_KERNEL_NODE_PARAMS_v2 add = kernel_params(add_one, 1, 32, params);
+    for (int i = 0; i < NODES; i++) {
+        const CUgraphNode *after = i ? &nodes[i - 1] : NULL;
+        if (i % 2) {
+            OK(cu.cuGraphAddKernelNode_v2(&nodes[i], graph, after, i > 0, &add));
+            continue;
+        }
+        OK(cu.cuEventCreate(&events[i / 2], 0));
+        OK(cu.cuGraphAddEventRecordNode(&nodes[i], graph, after, i > 0, events[i / 2]));
+    }
+    OK(cu.cuEventCreate(&gone, 0));
+    OK(cu.cuEventDestroy_v2(gone));
+    IS(CUDA_ERROR_INVALID_HANDLE, cu.cuGraphAddEventRecordNode(&nodes[0], graph, NULL, 0, gone));
+    OK(cu.cuGraphInstantiateWithFlags(&exec, graph, 0));
+    IS(CUDA_ERROR_INVALID_HANDLE, cu.cuEventElapsedTime(&one, events[0], events[1])); // not recorded yet
+    OK(cu.cuGraphLaunch(exec, NULL));
+    OK(cu.cuGraphLaunch(exec, NULL));
+    IS(CUDA_ERROR_NOT_READY, cu.cuEventElapsedTime(&one, events[0], events[1]));
+    OK(cu.cuEventSynchronize(events[2]));
+    OK(cu.cuEventElapsedTime(&one, events[0], events[1]));
+    OK(cu.cuEventElapsedTime(&both, events[0], events[2]));
+    OK(cu.cuMemcpyDtoH_v2(&value, x, sizeof value));
+    OK(cu.cuGraphExecDestroy(exec));
+    OK(cu.cuGraphDestroy(graph));
+    for (int i = 0; i < 3; i++)
+        OK(cu.cuEventDestroy_v2(events[i]));
+    OK(cu.cuMemFree_v2(x));
+    printf("events in a graph: value %g, %g ms of %g ms\n", (double)value, (double)one, (double)both);
+    return value != 4 || !(one > 0) || !(both > one);
+}
+
+static int parameters(void)
+{
+    size_t offset = 0, bytes = 0;
+    static const size_t wanted[4][2] = {{0, 8}, {8, 8}, {16, 4}, {20, 4}};
+    int wrong = 0;
+    for (size_t i = 0; i < 4; i++) {
+        OK(cu.cuFuncGetParamInfo(sum_rows, i, &offset, &bytes));
+        wrong += offset != wanted[i][0] || bytes != wanted[i][1];
+    }
+    IS(CUDA_ERROR_INVALID_VALUE, cu.cuFuncGetParamInfo(sum_rows, 4, &offset, &bytes));
+    return wrong;
+}
+
 // Two streams captured into one graph.
 static int capture(void)
 {
@@ -251,7 +311,7 @@ int main(int count, char **arguments)
     for (int i = 0; i < ROWS * COLUMNS; i++)
         matrix[i] = (float)(i % 17 - 8) / 4;
     set_up();
-    int wrong = plain() + streams() + graphs() + capture();
+    int wrong = plain() + streams() + graphs() + timed_graph() + parameters() + capture();
     OK(cu.cuModuleUnload(module));
     OK(cu.cuDevicePrimaryCtxRelease_v2(0));
     printf("driver_program_test: %d wrong sums\n", wrong);

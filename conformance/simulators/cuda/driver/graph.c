@@ -173,6 +173,14 @@ CUresult sim_graph_empty(CUgraphNode *node, const sim_place *place)
     return place_node(node, place, &work);
 }
 
+CUresult sim_graph_record(CUgraphNode *node, const sim_place *place, CUevent event)
+{
+    if (!sim_handle_get(SIM_EVENT, event))
+        return CUDA_ERROR_INVALID_HANDLE;
+    sim_work work = {.kind = SIM_RECORD, .call = sim.call, .u.event_handle = event};
+    return place_node(node, place, &work);
+}
+
 // ---- graphs ----
 
 CUresult sim_graph_create(CUgraph *graph, unsigned flags)
@@ -360,8 +368,11 @@ CUresult sim_graph_launch(CUgraphExec exec, CUstream stream)
     for (uint32_t i = 0; !result && i < found->count; i++) {
         sim_work work;
         result = sim_work_copy(&found->works[i], &work);
+        sim_event *event = work.kind == SIM_RECORD ? sim_handle_get(SIM_EVENT, work.u.event_handle) : NULL;
         if (!result)
             result = sim_submit(slot, &work);
+        if (!result && event)
+            sim_event_place(event, slot);
     }
     return result;
 }

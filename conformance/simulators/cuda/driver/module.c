@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Modules from PTX text, their functions and variables, and what the driver says of a function.
+// Modules from PTX text, plain or out of a fat binary; their functions and variables, and what the driver
+// says of a function.
 #include "calls.h"
+#include "fatbin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,33 +53,33 @@ static void write_log(char *buffer, size_t bytes, void **used, const char *text)
         *used = (void *)(uintptr_t)length; // NOLINT
 }
 
-static CUresult kind_of(const uint8_t *image, char *message)
+static bool is_elf(const uint8_t *image)
 {
-    static const uint8_t elf[] = {0x7f, 'E', 'L', 'F'}, fat[] = {0x50, 0xed, 0x55, 0xba};
     // One byte after the other: the image may end anywhere.
-    size_t like_elf = 0, like_fat = 0;
-    while (like_elf < 4 && image[like_elf] == elf[like_elf])
-        like_elf++;
-    while (like_fat < 4 && image[like_fat] == fat[like_fat])
-        like_fat++;
-    if (like_elf == 4 || like_fat == 4) {
-        snprintf(message, PTX_MESSAGE_BYTES, "the image is a %s; the simulator runs PTX text alone",
-                 like_elf == 4 ? "cubin" : "fat binary");
+    return image[0] == 0x7f && image[1] == 'E' && image[2] == 'L' && image[3] == 'F';
+}
+
+static CUresult find_text(const void *image, char *message, sim_fatbin_text *out)
+{
+    const uint8_t *bytes = image;
+    if (sim_fatbin_is(image))
+        return sim_fatbin_find(image, sim.arch, message, out);
+    if (is_elf(bytes)) {
+        snprintf(message, PTX_MESSAGE_BYTES,
+                 "the image is a cubin; the simulator executes PTX only, by itself or in a fat binary");
         return CUDA_ERROR_NO_BINARY_FOR_GPU;
     }
-    if ((image[0] < ' ' && image[0] != '\n' && image[0] != '\t' && image[0] != '\r') || image[0] > '~') {
+    if ((bytes[0] < ' ' && bytes[0] != '\n' && bytes[0] != '\t' && bytes[0] != '\r') || bytes[0] > '~') {
         snprintf(message, PTX_MESSAGE_BYTES, "the image is neither PTX text nor a binary of a known kind");
         return CUDA_ERROR_INVALID_IMAGE;
     }
+    *out = (sim_fatbin_text){image, strnlen(image, TEXT_MAX), NULL};
     return CUDA_SUCCESS;
 }
 
-static CUresult load(sim_module *module, const char *text, char *message)
+static CUresult load_text(sim_module *module, const sim_fatbin_text *text, char *message)
 {
-    CUresult result = kind_of((const uint8_t *)text, message);
-    if (result)
-        return result;
-    ptx_status status = ptx_module_load(sim.memory, text, strnlen(text, TEXT_MAX), message, &module->ptx);
+    ptx_status status = ptx_module_load(sim.memory, text->text, text->bytes, message, &module->ptx);
     if (status)
         return status == PTX_NO_MEMORY ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_PTX;
     if (ptx_module_target(module->ptx) > sim.arch) {
@@ -89,6 +91,16 @@ static CUresult load(sim_module *module, const char *text, char *message)
              ptx_module_target(module->ptx));
     module->functions = sim_new((ptx_module_kernel_count(module->ptx) + 1) * sizeof(sim_function *));
     return module->functions && sim_handle_add(SIM_MODULE, module) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult load(sim_module *module, const void *image, char *message)
+{
+    sim_fatbin_text text = {0};
+    CUresult result = find_text(image, message, &text);
+    if (!result)
+        result = load_text(module, &text, message);
+    free(text.made);
+    return result;
 }
 
 static void destroy(sim_module *module)
@@ -249,6 +261,19 @@ CUresult sim_function_attribute(int *value, CUfunction_attribute attribute, CUfu
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
+}
+
+CUresult sim_function_parameter(CUfunction function, size_t index, size_t *offset, size_t *bytes)
+{
+    const sim_function *found = sim_handle_get(SIM_FUNCTION, function);
+    if (!found)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (!offset || index >= found->info.param_count)
+        return CUDA_ERROR_INVALID_VALUE;
+    *offset = found->info.params[index].offset;
+    if (bytes)
+        *bytes = found->info.params[index].bytes;
+    return CUDA_SUCCESS;
 }
 
 CUresult sim_function_set(CUfunction function, CUfunction_attribute attribute, int value)

@@ -145,6 +145,17 @@ CUresult sim_event_destroy(CUevent event)
     return CUDA_SUCCESS;
 }
 
+void sim_event_place(sim_event *event, uint32_t index)
+{
+    const sim_slot *slot = &sim.slots[index];
+    event->captured = 0;
+    event->recorded = true;
+    event->time_ns = 0;
+    event->slot = index;
+    event->seq = slot->queued;
+    memcpy(event->clock, slot->seen, sizeof event->clock);
+}
+
 CUresult sim_event_record(CUevent event, CUstream stream)
 {
     uint32_t index;
@@ -158,13 +169,7 @@ CUresult sim_event_record(CUevent event, CUstream stream)
     result = sim_put(index, &work);
     if (result)
         return result;
-    const sim_slot *slot = &sim.slots[index];
-    found->captured = 0;
-    found->recorded = true;
-    found->time_ns = 0;
-    found->slot = index;
-    found->seq = slot->queued;
-    memcpy(found->clock, slot->seen, sizeof found->clock);
+    sim_event_place(found, index);
     return CUDA_SUCCESS;
 }
 

@@ -193,6 +193,8 @@ CUresult sim_work_check(const sim_work *work)
     }
     if (work->kind == SIM_LAUNCH && !sim_handle_get(SIM_FUNCTION, work->u.launch.function_handle))
         result = CUDA_ERROR_INVALID_HANDLE;
+    if (work->kind == SIM_RECORD && !sim_handle_get(SIM_EVENT, work->u.event_handle))
+        result = CUDA_ERROR_INVALID_HANDLE;
     return result;
 }
 

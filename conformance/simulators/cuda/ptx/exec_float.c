@@ -8,20 +8,8 @@
 
 #include <fenv.h>
 
-static const union {
-    u32 u;
-    f32 f;
-} canonical = {0x7fffffffu};
-
-static inline f32 clean(f32 x)
-{
-    return x == x ? x : canonical.f;
-}
-
-static inline f32 flush(f32 x, bool on)
-{
-    return on && __builtin_fabsf(x) < 0x1p-126f ? __builtin_copysignf(0.0f, x) : x;
-}
+#define clean ptx_clean
+#define flush ptx_flush
 
 static inline f32 saturate(f32 x, bool on)
 {
@@ -222,12 +210,12 @@ static void run_patterns(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
 static inline f32 max_of(f32 x, f32 y)
 {
     f32 larger = x > y ? x : x < y ? y : ptx_float(ptx_bits(x) & ptx_bits(y)); // equal: of zeros +0
-    return x != x ? y == y ? y : canonical.f : y != y ? x : larger;
+    return x != x ? y == y ? y : ptx_float(PTX_NAN) : y != y ? x : larger;
 }
 static inline f32 min_of(f32 x, f32 y)
 {
     f32 smaller = x < y ? x : x > y ? y : ptx_float(ptx_bits(x) | ptx_bits(y));
-    return x != x ? y == y ? y : canonical.f : y != y ? x : smaller;
+    return x != x ? y == y ? y : ptx_float(PTX_NAN) : y != y ? x : smaller;
 }
 RUN2(max_f, f32, f32, f32, max_of(a, b))
 RUN2(min_f, f32, f32, f32, min_of(a, b))
@@ -235,124 +223,6 @@ RUN1(abs_f, u32, u32, (a & 0x7fffffffu) > 0x7f800000u ? 0x7fffffffu : a & 0x7fff
 RUN1(neg_f, u32, u32, (a & 0x7fffffffu) > 0x7f800000u ? 0x7fffffffu : a ^ 0x80000000u)
 RUN2(copysign_f, u32, u32, u32, (b & 0x7fffffffu) | (a & 0x80000000u))
 RUN2(copysign_d, u64, u64, u64, (b & ~(1ull << 63)) | (a & 1ull << 63))
-
-// ---- approximate instructions ----
-
-typedef struct approximation {
-    f64 relative, absolute; // the ISA's bound, less the final rounding
-} approximation;
-
-// Somewhere inside the bound, the same for the same operand: a chip's function is a function.
-static f64 inside(const ptx_warp *warp, const ptx_insn *insn, u64 operand, f64 exact, approximation bound)
-{
-    u64 seed = warp->block->run->launch->approximation_seed;
-    if (seed == 0 || !__builtin_isfinite(exact) || exact == 0)
-        return exact;
-    u64 state = seed * 0x9e3779b97f4a7c15ull ^ operand * 0xd1342543de82ef95ull ^ insn->op;
-    f64 at = (f64)(s64)ptx_random(&state) * 0x1p-63;
-    return exact + at * (__builtin_fabs(exact) * bound.relative + bound.absolute);
-}
-
-static f64 approximate(const ptx_warp *warp, const ptx_insn *insn, f64 x, f64 y, u64 key)
-{
-    const f64 half_ulp = 0x1p-24;
-    approximation bound = {0x1p-24 * 0.99, 0};
-    f64 r;
-    switch (insn->op) {
-    case PTX_OP_RCPAPPROX: // 1 unit in the last place
-        r = 1 / x;
-        break;
-    case PTX_OP_SQRTAPPROX: // 2^-23
-        r = sqrt(x);
-        break;
-    case PTX_OP_RSQRT:
-        r = 1 / sqrt(x);
-        bound.relative = 0x1.125fbep-23 - half_ulp; // 2^-22.9
-        break;
-    case PTX_OP_SIN:
-    case PTX_OP_COS:
-        r = insn->op == PTX_OP_SIN ? sin(x) : cos(x);
-        bound = (approximation){0, 0x1.6a09e6p-21 - half_ulp}; // 2^-20.5
-        if (insn->op == PTX_OP_SIN && __builtin_fabs(x) < 0x1p-20)
-            bound.absolute = __builtin_fabs(x) * 0x1p-22;
-        break;
-    case PTX_OP_LG2: // absolute 2^-22.6 between 1/2 and 2, else relative 2^-22
-        r = log2(x);
-        bound = x > 0.5 && x < 2 ? (approximation){0, 0x1.5194p-23 - half_ulp}
-                                 : (approximation){0x1p-22 - half_ulp, 0};
-        break;
-    case PTX_OP_EX2:
-        r = exp2(x);
-        bound.relative = 0x1.6a09e6p-23 - half_ulp; // 2^-22.5
-        break;
-    case PTX_OP_TANH:
-        r = tanh(x);
-        bound.relative = 0x1p-11 - half_ulp;
-        break;
-    default: // division: 2 units in the last place
-        r = x / y;
-        bound.relative = 0x1p-23 * 0.99;
-        break;
-    }
-    return inside(warp, insn, key, r, bound);
-}
-
-static void run_approximate(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
-{
-    bool ftz = insn->m.ftz, divides = insn->op == PTX_OP_DIVAPPROX;
-    const f32 *x = ptx_place(warp, insn->o[1]), *y = divides ? ptx_place(warp, insn->o[2]) : x;
-    f32 *d = ptx_place(warp, insn->o[0]);
-    PTX_EACH_LANE (l, mask) {
-        f32 left = flush(x[l], ftz), right = flush(y[l], ftz);
-        u64 key = (u64)ptx_bits(left) << 32 | (divides ? ptx_bits(right) : 0);
-        f32 r = (f32)approximate(warp, insn, left, right, key);
-        // .approx divides by a reciprocal that is zero above 2^126
-        if (divides && insn->m.approx == 1 && __builtin_fabsf(right) > 0x1p126f && !__builtin_isinf(right) &&
-            left == left)
-            r = __builtin_isinf(left) ? canonical.f
-                                      : __builtin_copysignf(0, left * __builtin_copysignf(1, right));
-        d[l] = flush(clean(r), ftz);
-    }
-}
-
-// Double precision: 20 bits of the fraction count, the lower word of the result is zero.
-static void run_approximate_wide(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
-{
-    const u64 *x = ptx_place(warp, insn->o[1]);
-    u64 *d = ptx_place(warp, insn->o[0]);
-    PTX_EACH_LANE (l, mask) {
-        f64 v = ptx_double(x[l] & ~0xffffffffull);
-        if (insn->m.ftz && __builtin_fabs(v) < 0x1p-1022)
-            v = __builtin_copysign(0, v);
-        f64 r = insn->op == PTX_OP_RSQRT ? 1 / sqrt(v) : 1 / v;
-        if (insn->m.ftz && __builtin_fabs(r) < 0x1p-1022)
-            r = __builtin_copysign(0, r);
-        d[l] = r != r ? 0x7fffffff00000000ull : ptx_bits64(r) & ~0xffffffffull;
-    }
-}
-
-static void run_approximate_half(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
-{
-    bool pair = ptx_types[insn->type[0]].bits == 32;
-    bool is_half = insn->type[0] == PTX_F16 || insn->type[0] == PTX_F16X2, tanh_ = insn->op == PTX_OP_TANH;
-    // ex2: relative 2^-9.9 and 2^-7; tanh: absolute 2^-10.987 and 2^-8; the final rounding inside
-    f64 bound = is_half ? tanh_ ? 0x1.024p-11 * 0.5 : 0x1p-11 : tanh_ ? 0x1p-9 : 0x1p-8;
-    PTX_EACH_LANE (l, mask) {
-        u32 in = (u32)ptx_get(warp, insn->o[1], insn->lane[1], l), result = 0;
-        for (int part = 0; part <= pair; part++) {
-            u32 bits = in >> 16 * part & 0xffff;
-            if (insn->m.ftz && !(bits & (is_half ? 0x7c00 : 0x7f80)))
-                bits &= 0x8000;
-            f64 x = is_half ? ptx_half(bits) : ptx_float(bits << 16), exact = tanh_ ? tanh(x) : exp2(x);
-            f64 r = inside(warp, insn, bits, exact, (approximation){bound * 0.4, 0});
-            u32 out = is_half ? ptx_half_bits(ptx_to_odd(r)) : ptx_bf16_bits(ptx_to_odd(r));
-            if (insn->m.ftz && !(out & (is_half ? 0x7c00 : 0x7f80)))
-                out &= 0x8000;
-            result |= out << 16 * part;
-        }
-        ptx_set(warp, insn->o[0], insn->lane[0], l, result);
-    }
-}
 
 // ---- choosing ----
 
@@ -405,16 +275,6 @@ ptx_run *PTX_VARIANT_OF(ptx_select_float)(const ptx_insn *insn)
         return single && bare ? max_f : run_patterns;
     case PTX_OP_COPYSIGN:
         return single ? copysign_f : copysign_d;
-    case PTX_OP_RCPAPPROX:
-    case PTX_OP_SQRTAPPROX:
-    case PTX_OP_RSQRT:
-    case PTX_OP_SIN:
-    case PTX_OP_COS:
-    case PTX_OP_LG2:
-    case PTX_OP_EX2:
-    case PTX_OP_TANH:
-    case PTX_OP_DIVAPPROX:
-        return single ? run_approximate : type == PTX_F64 ? run_approximate_wide : run_approximate_half;
     default:
         return NULL;
     }

@@ -395,6 +395,13 @@ static void run_fence(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+// A cache policy says nothing of values: every one is the same number.
+static void run_policy(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
+{
+    PTX_EACH_LANE (l, mask)
+        ptx_set(warp, insn->o[0], insn->lane[0], l, 1);
+}
+
 static void run_nothing(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
 {
     (void)warp, (void)insn, (void)mask;
@@ -418,6 +425,8 @@ ptx_run *PTX_VARIANT_OF(ptx_select_memory)(const ptx_insn *insn)
         return run_cp_wait;
     case PTX_OP_FENCE:
         return run_fence;
+    case PTX_OP_POLICY:
+        return run_policy;
     case PTX_OP_NOP:
         return run_nothing;
     default:

@@ -53,6 +53,7 @@ static const char *const lists[128] = {
     ['K'] = ".ca,.cg,.cs,.lu,.cv",
     ['W'] = ".wb,.cg,.cs,.wt",
     ['E'] = ".L1::evict_normal,.L1::evict_unchanged,.L1::evict_first,.L1::evict_last,.L1::no_allocate",
+    ['Q'] = ".L2::evict_last,.L2::evict_normal,.L2::evict_first,.L2::evict_unchanged",
     ['P'] = ".L2::64B,.L2::128B,.L2::256B",
     ['O'] = ".relaxed,.acquire,.release,.acq_rel",
     ['Z'] = ".cta,.cluster,.gpu,.sys",

@@ -180,6 +180,9 @@ static void one_operand(const char *p, const char *opcode, char *out)
     case 'U':
         strcpy(out, "%r1");
         break;
+    case 'f':
+        strcpy(out, "0f3f000000");
+        break;
     case 'p':
     case 'P':
         strcpy(out, "%p1");

@@ -13,6 +13,7 @@
 
 ptx_run *PTX_VARIANT_OF(ptx_select_alu)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_float)(const ptx_insn *insn);
+ptx_run *PTX_VARIANT_OF(ptx_select_approximate)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_convert)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_compare)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_memory)(const ptx_insn *insn);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // mma, ldmatrix, stmatrix and movmatrix against plain matrix products, with the ISA's own formulas for which
-// lane holds which element; shuffles against their definition; and the approximate instructions inside the
-// ISA's bounds, exact and perturbed.
+// lane holds which element, exact and perturbed; and shuffles against their definition.
 #include "ptx_test.h"
 
 #include <math.h>
@@ -112,44 +111,6 @@ static void write_mma(const shape *s, char *text, size_t bytes)
         used += (size_t)snprintf(text + used, bytes - used, "st.global.b32 [%%rd1+%u], %%%s%u;\n", i * 128,
                                  d_reg, 25 + i);
     snprintf(text + used, bytes - used, "ret;\n}\n");
-}
-
-typedef struct buffer {
-    void *data;
-    size_t bytes;
-} buffer;
-#define BUFFER(array) ((buffer){array, sizeof array})
-
-static bool run_text(const char *text, buffer in, buffer out, unsigned threads, uint64_t seed)
-{
-    char message[PTX_MESSAGE_BYTES];
-    ptx_memory *memory = ptx_memory_create(0);
-    ptx_module *module;
-    uint64_t params[2];
-    reports found = {.count = 0};
-    ptx_launch_result result;
-    ptx_status status = ptx_module_load(memory, text, strlen(text), message, &module);
-    CHECK(status == PTX_OK, "%s\n%s", message, text);
-    if (status == PTX_OK) {
-        ptx_memory_alloc(memory, in.bytes, "in", &params[0]);
-        ptx_memory_alloc(memory, out.bytes, "out", &params[1]);
-        ptx_memory_write(memory, params[0], in.data, in.bytes);
-        ptx_launch launch = {.kernel = ptx_module_find_kernel(module, "k"),
-                             .grid = {1, 1, 1},
-                             .block = {threads, 1, 1},
-                             .params = params,
-                             .param_bytes = 16,
-                             .approximation_seed = seed,
-                             .report = collect,
-                             .user = &found};
-        status = ptx_launch_run(memory, &launch, &result);
-        CHECK(status == PTX_OK && !found.count, "%s%s\n%s", result.message,
-              found.count ? found.list[0].text : "", text);
-        ptx_memory_read(memory, params[1], out.data, out.bytes, NULL);
-    }
-    ptx_module_destroy(module);
-    ptx_memory_destroy(memory);
-    return status == PTX_OK;
 }
 
 // The ISA's formulas: element i of lane l.
@@ -322,70 +283,8 @@ static void test_shuffle(const char *mode, unsigned width, unsigned by)
     }
 }
 
-// ---- approximations ----
-
-typedef struct approximate {
-    const char *text;
-    double (*exact)(double);
-    double relative, absolute, from, to;
-} approximate;
-
-static double reciprocal(double v)
-{
-    return 1 / v;
-}
-
-static double reciprocal_root(double v)
-{
-    return 1 / sqrt(v);
-}
-
-static void test_approximation(const approximate *f)
-{
-    enum { N = 1024 };
-    char text[1024];
-    static float in[N], out[N], exact[N];
-    uint64_t seed = 3;
-    unsigned moved = 0;
-    for (unsigned i = 0; i < N; i++)
-        in[i] = (float)(f->from + (f->to - f->from) * (double)(next_random(&seed) >> 11) * 0x1p-53);
-    snprintf(text, sizeof text,
-             HEADER ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .b32 %%r;\n.reg .f32 "
-                    "%%f;\n.reg .b64 %%rd<8>;\nld.param.u64 %%rd0, [p0];\n"
-                    "ld.param.u64 %%rd1, [p1];\nmov.u32 %%r, %%tid.x;\nmul.wide.u32 %%rd2, %%r, 4;\nadd.u64 "
-                    "%%rd0, %%rd0, %%rd2;\nadd.u64 %%rd1, %%rd1, %%rd2;\n"
-                    "ld.global.f32 %%f, [%%rd0];\n%s %%f, %%f;\nst.global.f32 [%%rd1], %%f;\nret;\n}\n",
-             f->text);
-    for (uint64_t run = 0; run < 4; run++) {
-        if (!run_text(text, BUFFER(in), BUFFER(out), N, run))
-            return;
-        if (run == 0)
-            memcpy(exact, out, sizeof out);
-        for (unsigned i = 0; i < N; i++) {
-            double right = f->exact((double)in[i]);
-            moved += out[i] != exact[i];
-            CHECK(run ? fabs(out[i] - right) <= fabs(right) * f->relative + f->absolute
-                      : out[i] == (float)right,
-                  "%s of %.9g in run %u: %.9g, not %.9g", f->text, (double)in[i], (unsigned)run,
-                  (double)out[i], right);
-        }
-    }
-    CHECK(moved > N, "%s: only %u of %u results moved", f->text, moved, 3 * N);
-}
-
 int main(void)
 {
-    static const approximate approximations[] = {
-        {"ex2.approx.f32", exp2, 0x1.6a09e7p-23, 0, -100, 100},
-        {"lg2.approx.f32", log2, 0x1p-22, 0, 3, 1e6},
-        {"lg2.approx.f32", log2, 0, 0x1.51940p-23, 0.51, 1.99},
-        {"rcp.approx.f32", reciprocal, 0x1p-23, 0, -1000, 1000},
-        {"sqrt.approx.f32", sqrt, 0x1p-23, 0, 0, 1e9},
-        {"rsqrt.approx.f32", reciprocal_root, 0x1.126p-23, 0, 1e-9, 1e9},
-        {"sin.approx.f32", sin, 0, 0x1.6a0ap-21, -6.28, 6.28},
-        {"cos.approx.f32", cos, 0, 0x1.6a0ap-21, -6.28, 6.28},
-        {"tanh.approx.f32", tanh, 0x1p-11, 0, -5, 5},
-    };
     static const char *const modes[] = {"up", "down", "bfly", "idx"};
     uint64_t seed = 1;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -396,7 +295,5 @@ int main(void)
         for (unsigned width = 1; width <= 32; width *= 2)
             for (unsigned by = 0; by < 32; by += 3)
                 test_shuffle(modes[m], width, by);
-    for (size_t i = 0; i < sizeof approximations / sizeof *approximations; i++)
-        test_approximation(&approximations[i]);
     return finish("matrix");
 }

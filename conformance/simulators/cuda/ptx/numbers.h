@@ -62,6 +62,18 @@ static inline float ptx_half(uint32_t h)
     return ptx_float(sign | ((magnitude << 13) + 0x38000000u));
 }
 
+#define PTX_NAN 0x7fffffffu // the canonical one of single precision
+
+static inline float ptx_clean(float x)
+{
+    return x == x ? x : ptx_float(PTX_NAN);
+}
+
+static inline float ptx_flush(float x, bool on)
+{
+    return on && __builtin_fabsf(x) < 0x1p-126f ? __builtin_copysignf(0.0f, x) : x;
+}
+
 // A double between two floats becomes the odd one of them, so that rounding it again is rounding once.
 static inline float ptx_to_odd(double x)
 {

@@ -408,6 +408,9 @@ static void bind_one(ptx_loader *loader, const char *p, const ptx_operand *opera
     case 'u':
         ptx_bind_source(loader, insn, index, operand, PTX_B32, false);
         break;
+    case 'f':
+        ptx_bind_source(loader, insn, index, operand, PTX_F32, false);
+        break;
     case 'U':
         ptx_bind_dest(loader, insn, index, operand, 32, false);
         break;

@@ -51,3 +51,42 @@ static inline uint64_t next_random(uint64_t *state)
 }
 
 #define HEADER ".version 8.8\n.target sm_90a\n.address_size 64\n"
+
+// Runs kernel k(in, out) of the text in one block; nothing may be reported.
+typedef struct buffer {
+    void *data;
+    size_t bytes;
+} buffer;
+#define BUFFER(array) ((buffer){array, sizeof array})
+
+static inline bool run_text(const char *text, buffer in, buffer out, unsigned threads, uint64_t seed)
+{
+    char message[PTX_MESSAGE_BYTES];
+    ptx_memory *memory = ptx_memory_create(0);
+    ptx_module *module;
+    uint64_t params[2];
+    reports found = {.count = 0};
+    ptx_launch_result result;
+    ptx_status status = ptx_module_load(memory, text, strlen(text), message, &module);
+    CHECK(status == PTX_OK, "%s\n%s", message, text);
+    if (status == PTX_OK) {
+        ptx_memory_alloc(memory, in.bytes, "in", &params[0]);
+        ptx_memory_alloc(memory, out.bytes, "out", &params[1]);
+        ptx_memory_write(memory, params[0], in.data, in.bytes);
+        ptx_launch launch = {.kernel = ptx_module_find_kernel(module, "k"),
+                             .grid = {1, 1, 1},
+                             .block = {threads, 1, 1},
+                             .params = params,
+                             .param_bytes = 16,
+                             .approximation_seed = seed,
+                             .report = collect,
+                             .user = &found};
+        status = ptx_launch_run(memory, &launch, &result);
+        CHECK(status == PTX_OK && !found.count, "%s%s\n%s", result.message,
+              found.count ? found.list[0].text : "", text);
+        ptx_memory_read(memory, params[1], out.data, out.bytes, NULL);
+    }
+    ptx_module_destroy(module);
+    ptx_memory_destroy(memory);
+    return status == PTX_OK;
+}

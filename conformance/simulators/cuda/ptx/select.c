@@ -9,6 +9,7 @@
 #define DECLARE(variant)                                                                                     \
     ptx_run *ptx_select_alu_##variant(const ptx_insn *insn);                                                 \
     ptx_run *ptx_select_float_##variant(const ptx_insn *insn);                                               \
+    ptx_run *ptx_select_approximate_##variant(const ptx_insn *insn);                                         \
     ptx_run *ptx_select_convert_##variant(const ptx_insn *insn);                                             \
     ptx_run *ptx_select_compare_##variant(const ptx_insn *insn);                                             \
     ptx_run *ptx_select_memory_##variant(const ptx_insn *insn);                                              \
@@ -17,6 +18,7 @@
     {                                                                                                        \
         ptx_run *run = ptx_select_alu_##variant(insn);                                                       \
         run = run ? run : ptx_select_float_##variant(insn);                                                  \
+        run = run ? run : ptx_select_approximate_##variant(insn);                                            \
         run = run ? run : ptx_select_convert_##variant(insn);                                                \
         run = run ? run : ptx_select_compare_##variant(insn);                                                \
         run = run ? run : ptx_select_memory_##variant(insn);                                                 \
