@@ -35,6 +35,10 @@ foreach(source ${fuzz_sources})
   endif()
 endforeach()
 
+# For tools/cuda-table, which gives it the kernels' texts.
+add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
+target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
+
 if(TARGET isomer_cuda_simulator)
   # Libraries in the place of a driver and of a compiler, for what the simulator and NVRTC do not do on demand.
   foreach(stub cuda_driver_stub nvrtc_stub)
