@@ -16,6 +16,7 @@ set(defines "#define X_${X} 1\n#define W_${W} 1\n#define Y_${Y} 1\n")
 string(REGEX REPLACE "\\.c$" "" stem ${OUT})
 set(objects "") # what the C file defines before the kernel
 set(declarations "")
+set(for_whom "")  # whose devices a tuned kernel is for
 set(codes "")   # the initialisers of iso_kernel.codes
 
 # ---- texts ----
@@ -105,7 +106,13 @@ macro(add_cuda arch)
   join_text(cuda text)
   file(WRITE ${stem}.cu "${text}")
   add_text(ISO_CODE_CUDA_C cuda text)
-  compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
+  # The oldest PTX that has the chip and what texts for it use, so that old drivers take it.
+  set(ptx_version 70)
+  if(${arch} GREATER_EQUAL 89)
+    set(ptx_version 84)
+  endif()
+  compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch}
+          --cuda-feature=+ptx${ptx_version} -O3 -S
           -Wno-unknown-cuda-version -include ${KERNELS}/dialect/cuda_clang.h -o ${stem}.ptx ${stem}.cu)
   if(PTXAS AND FATBINARY)
     set(images --image3=kind=ptx,sm=${arch},file=${stem}.ptx)
@@ -134,10 +141,11 @@ endmacro()
 # ---- the kernel ----
 
 if(TUNED)
-  string(REGEX MATCH "^([a-z]+)_([a-z]*([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
+  string(REGEX MATCH "^([a-z]+)_(([a-z]*)([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
   set(target ${CMAKE_MATCH_1})
   set(tag ${CMAKE_MATCH_2})
-  set(arch ${CMAKE_MATCH_3})
+  set(arch ${CMAKE_MATCH_4})
+  set(for_whom "    .backend = \"${target}\",\n    .arch = \"${CMAKE_MATCH_3}_${arch}\",\n")
   set(TEXT ${KERNELS}/${OP}/${TUNED}.cu)
   set(header kernels/functions.h)
   set(name ${OP}.${target}.${tag}.${variant})
@@ -168,7 +176,7 @@ endif()
 if(NOT kernel MATCHES "KERNEL_BEGIN\\(${OP}, ([0-9]+)\\)")
   message(FATAL_ERROR "${TEXT} has no line KERNEL_BEGIN(${OP}, <group size>)")
 endif()
-set(fields "    .group_size = ${CMAKE_MATCH_1},\n")
+set(fields "${for_whom}    .group_size = ${CMAKE_MATCH_1},\n")
 if(calls_stem)
   string(APPEND fields "    .supports = ${calls_stem}_supports,\n    .launch = ${calls_stem}_launch,\n")
 endif()

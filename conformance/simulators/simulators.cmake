@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# The simulators. Today: the PTX interpreter of the CUDA simulator, with its tests. It stands alone: C17, threads and the maths
+# The simulators, and their tests where tests are built. Today: that of CUDA. Its PTX interpreter stands alone: C17, threads and the maths
 # library. Its arithmetic is compiled once for each kind of host; select.c takes the best that the host has.
 set(simulators ${CMAKE_CURRENT_LIST_DIR})
 set(ptx ${simulators}/cuda/ptx)
@@ -10,7 +10,7 @@ find_package(Threads REQUIRED)
 file(GLOB ptx_sources CONFIGURE_DEPENDS ${ptx}/*.c)
 file(GLOB ptx_tests CONFIGURE_DEPENDS ${ptx}/*_test.c)
 set(ptx_per_host ${ptx}/exec_alu.c ${ptx}/exec_float.c ${ptx}/exec_approx.c ${ptx}/exec_compare.c ${ptx}/exec_convert.c ${ptx}/exec_access.c
-    ${ptx}/exec_memory.c ${ptx}/exec_matrix.c)
+    ${ptx}/exec_memory.c ${ptx}/exec_matrix.c ${ptx}/exec_mma.c)
 list(REMOVE_ITEM ptx_sources ${ptx_tests} ${ptx_per_host})
 
 # Wrapping integers, exact rounding, and places that are read as several types.
@@ -38,6 +38,11 @@ foreach(kind ${ptx_kinds})
   target_sources(isomer_ptx PRIVATE $<TARGET_OBJECTS:isomer_ptx_${kind}>)
 endforeach()
 set_source_files_properties(${ptx}/exec_float.c PROPERTIES COMPILE_OPTIONS -frounding-math)
+
+include(${simulators}/cuda/driver/driver.cmake)
+if(NOT ISOMER_TESTS)
+  return()
+endif()
 
 # Inline PTX as kernels for tensor cores use it, for tensor_test.
 set(ptx_tensor_folder ${CMAKE_CURRENT_BINARY_DIR}/ptx_tensor)
@@ -75,9 +80,8 @@ endforeach()
 
 # Every kind of host that this one can execute gives the same.
 foreach(kind ${ptx_kinds})
-  foreach(name opcodes_test matrix_test approx_test)
+  foreach(name opcodes_test matrix_test mma_test approx_test)
     add_test(NAME ptx_${name}_${kind} COMMAND ${name})
     set_tests_properties(ptx_${name}_${kind} PROPERTIES TIMEOUT 900 LABELS simulators ENVIRONMENT PTX_HOST=${kind})
   endforeach()
 endforeach()
-include(${simulators}/cuda/driver/driver.cmake)

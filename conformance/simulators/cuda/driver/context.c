@@ -71,6 +71,7 @@ void sim_context_end(sim_context *context, bool report)
         }
     sim_memory_release(context, report);
     sim_hosts_release(context, report);
+    sim_counts_write();
     if (report && !sim.call)
         sim_report(SIM_LEAK_FINDING, NULL, "a context by %s (object %llu) was never %s",
                    context->object.made_by, (unsigned long long)context->object.number,
@@ -79,6 +80,17 @@ void sim_context_end(sim_context *context, bool report)
         sim.primary = NULL;
     sim_handle_remove(context->object.handle);
     free(context);
+}
+
+// What is queued ends, or is dropped after an error, in the context that it belongs to.
+static void run_all_in(sim_context *context)
+{
+    CUcontext top = depth == STACK_DEPTH ? stack[--depth] : NULL;
+    stack[depth++] = context->object.handle;
+    sim_run_all();
+    depth--;
+    if (top)
+        stack[depth++] = top;
 }
 
 // ---- the primary context ----
@@ -106,7 +118,7 @@ CUresult sim_primary_release(CUdevice device, bool reset)
         return reset ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
     if (!reset && --sim.primary->retains)
         return CUDA_SUCCESS;
-    sim_run_all();
+    run_all_in(sim.primary);
     sim_context_end(sim.primary, !reset);
     return CUDA_SUCCESS;
 }
@@ -155,7 +167,7 @@ CUresult sim_context_destroy(CUcontext context)
     sim_context *dead = sim_handle_get(SIM_CONTEXT, context);
     if (!dead || dead->primary)
         return CUDA_ERROR_INVALID_CONTEXT;
-    sim_run_all();
+    run_all_in(dead);
     if (depth && stack[depth - 1] == context)
         depth--;
     sim_context_end(dead, true);

@@ -58,13 +58,14 @@ void sim_report(sim_finding finding, const char *call, const char *format, ...)
 
 static void report_summary(void)
 {
-    char line[256];
+    char line[320];
     int length =
         snprintf(line, sizeof line,
                  "cuda (simulated sm_%u): summary: %llu calls, %llu launches, %llu warp instructions, "
-                 "%llu findings\n",
+                 "%llu findings%s%s\n",
                  sim.arch, (unsigned long long)sim.calls, (unsigned long long)sim.launches,
-                 (unsigned long long)sim.instructions, (unsigned long long)sim.findings);
+                 (unsigned long long)sim.instructions, (unsigned long long)sim.findings,
+                 sim.failed_call ? ", told to fail from " : "", sim.failed_call ? sim.failed_call : "");
     if (sim.report_path || sim.findings)
         write_line(line, (size_t)length);
 }
@@ -129,6 +130,20 @@ static uint32_t arch_setting(void)
     return 0;
 }
 
+static ptx_mma mma_setting(void)
+{
+    static const char *const names[] = {
+        [PTX_MMA_EXACT] = "exact", [PTX_MMA_STEPS] = "steps", [PTX_MMA_CHIP] = "chip"};
+    const char *text = getenv("ISOMER_CUDASIM_MMA");
+    if (!text || !*text)
+        return PTX_MMA_BY_SEED;
+    for (size_t i = PTX_MMA_EXACT; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (ptx_mma)i;
+    refuse("ISOMER_CUDASIM_MMA", text, "exact, steps or chip");
+    return PTX_MMA_BY_SEED;
+}
+
 // n, n+ (that and all that follow), each with :CUDA_ERROR_NAME
 static void fail_setting(void)
 {
@@ -152,12 +167,34 @@ static void fail_setting(void)
     sim.fail_from = from;
 }
 
+// Pairs attribute=value, ',' between, by the interface's numbers.
+static void changed_setting(void)
+{
+    const char *text = getenv("ISOMER_CUDASIM_ATTRIBUTES"), *at = text;
+    while (at && *at) {
+        uint64_t attribute, value;
+        bool right = parse_number(at, &attribute, &at) && attribute <= INT32_MAX && *at == '=' &&
+                     parse_number(at + 1, &value, &at) && value <= INT32_MAX && (*at == ',' || !*at) &&
+                     sim.changed_count < SIM_CHANGED;
+        if (!right) {
+            refuse("ISOMER_CUDASIM_ATTRIBUTES", text, "up to 8 pairs NUMBER=NUMBER, ',' between,");
+            sim.changed_count = 0;
+            return;
+        }
+        sim.changed[sim.changed_count].attribute = (int)attribute;
+        sim.changed[sim.changed_count++].value = (int)value;
+        at += *at == ',';
+    }
+}
+
 CUresult sim_set_up(void)
 {
     if (sim.memory)
         return CUDA_SUCCESS;
     const char *path = getenv("ISOMER_CUDASIM_REPORT");
     sim.report_path = path && *path ? path : NULL;
+    path = getenv("ISOMER_CUDASIM_COUNTS");
+    sim.counts_path = path && *path ? path : NULL;
     sim.quiet = number_setting("ISOMER_CUDASIM_QUIET", 0, 1);
     sim.guard = number_setting("ISOMER_CUDASIM_GUARD", 1, 1);
     sim.schedule_seed = number_setting("ISOMER_CUDASIM_SEED", 0, UINT64_MAX);
@@ -165,12 +202,14 @@ CUresult sim_set_up(void)
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     sim.threads = (uint32_t)number_setting("ISOMER_CUDASIM_THREADS", online > 0 ? (uint64_t)online : 1, 1024);
     sim.version = (uint32_t)number_setting("ISOMER_CUDASIM_VERSION", SIM_VERSION, INT32_MAX);
+    sim.mma = mma_setting();
     sim.lacks = getenv("ISOMER_CUDASIM_LACKS");
     sim.arch = arch_setting();
     if (!sim.arch)
         return CUDA_ERROR_NO_DEVICE;
     sim.memory_limit = bytes_setting("ISOMER_CUDASIM_MEMORY");
     fail_setting();
+    changed_setting();
     sim.slots[SIM_LEGACY].used = sim.slots[SIM_PTDS].used = true;
     sim.memory = ptx_memory_create(sim_total_bytes());
     return sim.memory ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
@@ -285,6 +324,7 @@ __attribute__((destructor)) static void sim_exit(void)
         sim_object *context;
         while ((context = sim_handle_first(SIM_CONTEXT, NULL)))
             sim_context_end((sim_context *)context, true);
+        sim_counts_write();
         sim_pools_release();
         sim_memory_release(NULL, true);
         sim_handles_release();

@@ -22,6 +22,7 @@
 #define SIM_PTDS    1    // slot of CU_STREAM_PER_THREAD: one for all threads
 #define SIM_PENDING 4096 // operations that a stream holds back
 #define SIM_HANDLES (1u << 20)
+#define SIM_CHANGED 8
 #define SIM_VERSION 13000 // of the interface
 
 // ---- objects ----
@@ -56,6 +57,7 @@ typedef struct sim_context {
 typedef struct sim_module {
     sim_object object;
     ptx_module *ptx;
+    uint32_t checksum, text_bytes;   // of its text, where instructions are counted
     struct sim_function **functions; // one for each kernel, made when first asked for
 } sim_module;
 
@@ -229,6 +231,13 @@ bool sim_work_uses(const sim_work *work, uint64_t begin, uint64_t end);
 bool sim_work_touches(const sim_work *work, uint64_t address, bool only_writes);
 void sim_work_guard(sim_work *work, bool on);
 
+// Where the launch adds what it executes; NULL: nothing is counted.
+ptx_counts *sim_counts_of(const sim_work *work);
+// Appends what was counted to the file, and forgets it.
+void sim_counts_write(void);
+// As POSIX's cksum.
+uint32_t sim_checksum(const char *text, size_t bytes);
+
 // ---- the device ----
 
 typedef struct sim_state {
@@ -241,9 +250,16 @@ typedef struct sim_state {
     uint64_t memory_limit, fail_call, schedule_seed, approximation_seed;
     bool fail_from, quiet, guard;
     CUresult fail_error;
+    const char *failed_call; // the first one that was told to fail
     uint32_t threads, version;
+    ptx_mma mma;
     const char *lacks; // an entry point that cuGetProcAddress does not find
+    struct {
+        int attribute, value;
+    } changed[SIM_CHANGED]; // attributes that differ from the chip's
+    uint32_t changed_count;
     const char *report_path;
+    const char *counts_path; // NULL: nothing is counted
     bool in_host_call;
     ptx_memory *memory;
     sim_slot slots[SIM_STREAMS];

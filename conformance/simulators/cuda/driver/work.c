@@ -310,9 +310,12 @@ static CUresult run_launch(const sim_work *work)
         .thread_count = sim.threads,
         .cooperative = work->u.launch.cooperative,
         .approximation_seed = sim.approximation_seed,
+        .mma = sim.mma,
+        .chip = sim.arch,
         .schedule_seed = sim.schedule_seed,
         .report = report_kernel,
         .user = (void *)(uintptr_t)work->call,
+        .counts = sim_counts_of(work),
     };
     memcpy(launch.grid, work->u.launch.grid, sizeof launch.grid);
     memcpy(launch.block, work->u.launch.block, sizeof launch.block);
