@@ -10,7 +10,7 @@ find_package(Threads REQUIRED)
 file(GLOB ptx_sources CONFIGURE_DEPENDS ${ptx}/*.c)
 file(GLOB ptx_tests CONFIGURE_DEPENDS ${ptx}/*_test.c)
 set(ptx_per_host ${ptx}/exec_alu.c ${ptx}/exec_float.c ${ptx}/exec_approx.c ${ptx}/exec_compare.c ${ptx}/exec_convert.c ${ptx}/exec_access.c
-    ${ptx}/exec_memory.c ${ptx}/exec_matrix.c)
+    ${ptx}/exec_memory.c ${ptx}/exec_matrix.c ${ptx}/exec_mma.c)
 list(REMOVE_ITEM ptx_sources ${ptx_tests} ${ptx_per_host})
 
 # Wrapping integers, exact rounding, and places that are read as several types.
@@ -75,7 +75,7 @@ endforeach()
 
 # Every kind of host that this one can execute gives the same.
 foreach(kind ${ptx_kinds})
-  foreach(name opcodes_test matrix_test approx_test)
+  foreach(name opcodes_test matrix_test mma_test approx_test)
     add_test(NAME ptx_${name}_${kind} COMMAND ${name})
     set_tests_properties(ptx_${name}_${kind} PROPERTIES TIMEOUT 900 LABELS simulators ENVIRONMENT PTX_HOST=${kind})
   endforeach()

@@ -129,6 +129,20 @@ static uint32_t arch_setting(void)
     return 0;
 }
 
+static ptx_mma mma_setting(void)
+{
+    static const char *const names[] = {
+        [PTX_MMA_EXACT] = "exact", [PTX_MMA_STEPS] = "steps", [PTX_MMA_CHIP] = "chip"};
+    const char *text = getenv("ISOMER_CUDASIM_MMA");
+    if (!text || !*text)
+        return PTX_MMA_BY_SEED;
+    for (size_t i = PTX_MMA_EXACT; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (ptx_mma)i;
+    refuse("ISOMER_CUDASIM_MMA", text, "exact, steps or chip");
+    return PTX_MMA_BY_SEED;
+}
+
 // n, n+ (that and all that follow), each with :CUDA_ERROR_NAME
 static void fail_setting(void)
 {
@@ -165,6 +179,7 @@ CUresult sim_set_up(void)
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     sim.threads = (uint32_t)number_setting("ISOMER_CUDASIM_THREADS", online > 0 ? (uint64_t)online : 1, 1024);
     sim.version = (uint32_t)number_setting("ISOMER_CUDASIM_VERSION", SIM_VERSION, INT32_MAX);
+    sim.mma = mma_setting();
     sim.lacks = getenv("ISOMER_CUDASIM_LACKS");
     sim.arch = arch_setting();
     if (!sim.arch)

@@ -242,6 +242,7 @@ typedef struct sim_state {
     bool fail_from, quiet, guard;
     CUresult fail_error;
     uint32_t threads, version;
+    ptx_mma mma;
     const char *lacks; // an entry point that cuGetProcAddress does not find
     const char *report_path;
     bool in_host_call;

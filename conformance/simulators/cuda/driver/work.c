@@ -310,6 +310,8 @@ static CUresult run_launch(const sim_work *work)
         .thread_count = sim.threads,
         .cooperative = work->u.launch.cooperative,
         .approximation_seed = sim.approximation_seed,
+        .mma = sim.mma,
+        .chip = sim.arch,
         .schedule_seed = sim.schedule_seed,
         .report = report_kernel,
         .user = (void *)(uintptr_t)work->call,

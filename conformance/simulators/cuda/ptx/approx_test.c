@@ -129,7 +129,7 @@ static void test_approximation(const approximate *f)
         in[i] = operand(f, &seed, &value[i]);
     write_kernel(f, f->text, text, sizeof text);
     for (uint64_t run = 0; run < SEEDS; run++) {
-        if (!run_text(text, BUFFER(in), BUFFER(out), N, run))
+        if (!run_text(text, BUFFER(in), BUFFER(out), N, (run_options){.seed = run}))
             return;
         for (unsigned i = 0; i < N; i++) {
             double right = f->right(value[i]), got = result(f, out[i]);
@@ -173,7 +173,7 @@ static void test_division(const char *kind, double from, double to)
         "st.global.f32 [%%rd1], %%f1;\nret;\n}\n",
         kind);
     for (uint64_t run = 0; run < SEEDS; run++) {
-        if (!run_text(text, BUFFER(in), BUFFER(out), N, run))
+        if (!run_text(text, BUFFER(in), BUFFER(out), N, (run_options){.seed = run}))
             return;
         for (unsigned i = 0; i < N; i++) {
             double right = (double)in[i] / (double)in[N + i], bound = 2 * unit_of(right); // 9.7.3.8
@@ -235,7 +235,8 @@ static void test_specials(void)
         char text[1024];
         uint32_t in[1] = {specials[i].in}, out[1];
         write_kernel(&single, specials[i].text, text, sizeof text);
-        for (uint64_t run = 0; run < SEEDS && run_text(text, BUFFER(in), BUFFER(out), 1, run); run++)
+        for (uint64_t run = 0;
+             run < SEEDS && run_text(text, BUFFER(in), BUFFER(out), 1, (run_options){.seed = run}); run++)
             CHECK(out[0] == specials[i].out, "%s of %08x: %08x, not %08x", specials[i].text, in[0], out[0],
                   specials[i].out);
     }
@@ -261,7 +262,7 @@ static void test_doubles(void)
                  "add.u64 %%rd1, %%rd1, %%rd2;\nld.global.f64 %%f1, [%%rd0];\n%s %%f1, %%f1;\n"
                  "st.global.f64 [%%rd1], %%f1;\nret;\n}\n",
                  texts[which]);
-        if (!run_text(text, BUFFER(in), BUFFER(out), N, 1))
+        if (!run_text(text, BUFFER(in), BUFFER(out), N, (run_options){.seed = 1}))
             return;
         for (unsigned i = 0; i < N; i++) {
             uint64_t bits, low = 0xffffffffull;

@@ -29,6 +29,28 @@ typedef struct planted {
            "add.u32 %r24, %r23, %r20;\n"
 #define END "ret;\n}\n"
 
+// Rows of 16 bytes: lane t and lane t + 16 have one. %p5: threads 0 to 15, which fill a tile of 16 rows.
+#define TENSOR                                                                                               \
+    BEGIN "and.b32 %r30, %t, 15;\nshl.b32 %r30, %r30, 4;\nadd.u32 %r25, %r21, %r30;\n"                       \
+          "add.u32 %r26, %r23, %r30;\nadd.u32 %r27, %r21, %r30;\nadd.u32 %r28, %r21, 232;\n"                 \
+          "setp.lt.u32 %p5, %t, 16;\nmul.wide.u32 %rd12, %r30, 1;\nadd.s64 %rd12, %rd12, %rd1;\n"
+#define STAGE(row)    "@%p5 cp.async.cg.shared.global [" row "], [%rd12], 16;\ncp.async.commit_group;\n"
+#define WRITE_ROWS    "mov.u32 %r4, 7;\n@%p5 st.shared.v4.b32 [%r25], {%t,%t,%t,%t};\n"
+#define LDMATRIX(row) "ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%r5,%r6}, [" row "]; "
+#define MMA                                                                                                  \
+    "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f1,%f2,%f3,%f4}, {%r5,%r6,%r5,%r6}, {%r5,%r6}, "  \
+    "{%f1,%f2,%f3,%f4}; "
+// Blocks below the number each write a split of 16 bytes; another kernel adds four of them.
+#define SPLITS(number)                                                                                       \
+    BEGIN "setp.lt.u32 %p1, %b, " number                                                                     \
+          ";\nsetp.eq.and.u32 %p1, %t, 0, %p1;\nmul.wide.u32 %rd12, %b, 16;\n"                               \
+          "add.s64 %rd12, %rd12, %rd2;\n@%p1 st.global.v4.b32 [%rd12], {%b,%b,%b,%b};\n"
+#define COMBINE(mark)                                                                                        \
+    ".visible .entry combine(.param .u64 p1, .param .u64 p2, .param .u64 p3)\n{\n.reg .f32 %f<8>;\n"         \
+    ".reg .b64 %rd<4>;\nld.param.u64 %rd1, [p2];\nld.global.f32 %f1, [%rd1];\n"                              \
+    "ld.global.f32 %f2, [%rd1+16];\nld.global.f32 %f3, [%rd1+32];\nld.global.f32 %f4, [%rd1+48]; " mark      \
+    "\nret;\n}\n"
+
 static const planted programs[] = {
     {"read one byte beyond the end", BEGIN "ld.global.u8 %h1, [%rd2+101]; //!\n" END, 1, 1, PTX_OUT_OF_BOUNDS,
      false},
@@ -132,7 +154,107 @@ static const planted programs[] = {
            "16;\ncp.async.wait_all;\n"
            "xor.b32 %r2, %r1, 16;\nld.shared.u32 %r3, [%r2]; //!\n" END,
      1, 8, PTX_RACE, false},
+    // ---- kernels for tensor cores: %r25 and %r26 are this lane's row of `one` and `two` ----
+    {"stage that nobody waits for", TENSOR STAGE("%r25") "bar.sync 0;\n" LDMATRIX("%r25") "//!\n" END, 1, 32,
+     PTX_ASYNC_NOT_WAITED, false},
+    {"one stage too many may be under way",
+     TENSOR STAGE("%r25") STAGE("%r26") "cp.async.wait_group 2;\nbar.sync 0;\n" LDMATRIX("%r25") "//!\n" END,
+     1, 32, PTX_ASYNC_NOT_WAITED, false},
+    {"the last stage may be under way",
+     TENSOR STAGE("%r25") STAGE("%r26") "cp.async.wait_group 1;\nbar.sync 0;\n" LDMATRIX(
+         "%r25") "\n" LDMATRIX("%r26") "//!\n" END,
+     1, 32, PTX_ASYNC_NOT_WAITED, false},
+    {"wait before the commit",
+     TENSOR
+     "@%p5 cp.async.cg.shared.global [%r25], [%rd12], 16;\ncp.async.wait_group 0;\ncp.async.commit_group;\n"
+     "bar.sync 0;\n" LDMATRIX("%r25") "//!\n" END,
+     1, 32, PTX_ASYNC_NOT_WAITED, false},
+    {"stage waited for by each thread alone",
+     TENSOR
+         STAGE("%r25") "cp.async.wait_group 0;\nxor.b32 %r3, %r30, 16;\nadd.u32 %r3, %r3, %r21;\n" LDMATRIX(
+             "%r3") "//!\n" END,
+     1, 32, PTX_RACE, false},
+    {"row that another warp still writes",
+     TENSOR WRITE_ROWS "bar.sync 0;\nsub.u32 %r3, %t, 32;\nsetp.lt.u32 %p6, %r3, 16;\n"
+                       "@%p6 st.shared.v4.b32 [%r27], {%r4,%t,%t,%t}; //!\nsetp.ge.u32 %p7, %t, 32;\n"
+                       "@%p7 bra away;\n" LDMATRIX("%r25") "//!\naway:\n" END,
+     1, 64, PTX_RACE, false},
+    {"row beyond shared memory",
+     TENSOR WRITE_ROWS "bar.sync 0;\nadd.u32 %r3, %r26, 65536;\n" LDMATRIX("%r3") "//!\n" END, 1, 32,
+     PTX_OUT_OF_BOUNDS, false},
+    {"vector written beyond a shared array",
+     TENSOR "@%p5 st.shared.v4.b32 [%r25+16], {%t,%t,%t,%t}; //!\n" END, 1, 32, PTX_OUT_OF_BOUNDS, false},
+    {"vector written beyond shared memory",
+     TENSOR "@%p5 st.shared.v4.b32 [%r26+65536], {%t,%t,%t,%t}; //!\n" END, 1, 32, PTX_OUT_OF_BOUNDS, false},
+    {"vector written where a copy is under way",
+     TENSOR STAGE("%r25") "@%p5 st.shared.v4.b32 [%r25], {%t,%t,%t,%t}; //!\n" END, 1, 32,
+     PTX_ASYNC_NOT_WAITED, false},
+    {"vector written where another has written",
+     TENSOR WRITE_ROWS
+     "xor.b32 %r3, %r30, 16;\nadd.u32 %r3, %r3, %r21;\n@%p5 st.shared.v4.b32 [%r3], {%t,%t,%t,%t}; //!\n" END,
+     1, 32, PTX_RACE, false},
+    {"two lanes write one row",
+     TENSOR "setp.lt.u32 %p6, %t, 17;\n@%p6 st.shared.v4.b32 [%r25], {%t,%t,%t,%t}; //!\n" END, 1, 32,
+     PTX_RACE, false},
+    {"row that other lanes have read",
+     TENSOR WRITE_ROWS "bar.sync 0;\nld.shared.v4.b32 {%r4,%r5,%r6,%r7}, [%r25]; //!\nxor.b32 %r3, %r30, "
+                       "16;\nadd.u32 %r3, %r3, %r21;\n"
+                       "@%p5 st.shared.v4.b32 [%r3], {%t,%t,%t,%t}; //!\n" END,
+     1, 32, PTX_RACE, false},
+    {"stage overwritten while others read it",
+     TENSOR STAGE("%r25") "cp.async.wait_group 0;\nbar.sync 0;\n" LDMATRIX(
+         "%r27") "//!\n"
+                 "@%p5 cp.async.cg.shared.global [%r25], [%rd12], 16; //!\ncp.async.wait_all;\n" END,
+     1, 64, PTX_RACE, false},
+    {"tail of a tile that nobody has filled",
+     TENSOR "setp.lt.u32 %p5, %t, 15;\n" WRITE_ROWS "bar.sync 0;\n" LDMATRIX("%r25") "//!\n" MMA END, 1, 32,
+     PTX_UNINITIALISED, false},
+    {"half of a row that nobody has filled",
+     TENSOR WRITE_ROWS
+     "bar.sync 0;\n@%p5 st.shared.v2.b32 [%r26], {%t,%t};\nbar.sync 0;\n" LDMATRIX("%r26") "//!\n" END,
+     1, 32, PTX_UNINITIALISED, false},
+    {"row that is not aligned",
+     TENSOR WRITE_ROWS
+     "bar.sync 0;\nadd.u32 %r3, %r25, 8;\nmin.u32 %r3, %r3, %r28;\n" LDMATRIX("%r3") "//!\n" END,
+     1, 32, PTX_MISALIGNED, false},
+    {"row beyond the tile",
+     TENSOR WRITE_ROWS "bar.sync 0;\nadd.u32 %r3, %r25, 16;\n" LDMATRIX("%r3") "//!\n" END, 1, 32,
+     PTX_OUT_OF_BOUNDS, false},
+    {"mma by part of a warp", TENSOR "@%p5 " MMA "//!\n" END, 1, 32, PTX_WRONG_MASK, false},
+    {"mma after lanes have ended", TENSOR "@!%p5 ret;\n" MMA "//!\n" END, 1, 32, PTX_WRONG_MASK, false},
+    {"ldmatrix by part of a warp", TENSOR WRITE_ROWS "bar.sync 0;\n@%p5 " LDMATRIX("%r25") "//!\n" END, 1, 32,
+     PTX_WRONG_MASK, false},
+    {"destination of a copy that is not aligned",
+     TENSOR "add.u32 %r3, %r25, 8;\nsetp.eq.u32 %p6, %t, 0;\n@%p6 cp.async.cg.shared.global [%r3], [%rd12], "
+            "16; //!\n" END,
+     1, 32, PTX_MISALIGNED, false},
+    {"source of a copy that ends beyond the allocation",
+     TENSOR "setp.eq.u32 %p6, %t, 0;\n@%p6 cp.async.cg.shared.global [%r25], [%rd1+4096], 16, 4; //!\n" END,
+     1, 32, PTX_OUT_OF_BOUNDS, false},
+    {"source of a copy that nobody has written",
+     TENSOR "setp.eq.u32 %p6, %t, 0;\n@%p6 cp.async.cg.shared.global [%r25], [%rd2], 16; //!\n" END, 1, 32,
+     PTX_UNINITIALISED, false},
+    {"split that nobody wrote", SPLITS("3") "ret;\n}\n" COMBINE("//!"), 4, 32, PTX_UNINITIALISED, false},
     // ---- right ----
+    {"two stages, each waited for",
+     TENSOR STAGE("%r25") STAGE("%r26") "cp.async.wait_group 1;\nbar.sync 0;\n" LDMATRIX(
+         "%r25") "\n" MMA
+                 "bar.sync 0;\n" STAGE("%r25") "cp.async.wait_group 1;\nbar.sync 0;\n" LDMATRIX(
+                     "%r26") "\n" MMA "cp.async.wait_group 0;\nbar.sync 0;\n" LDMATRIX("%r25") "\n" MMA END,
+     2, 64, CLEAN, false},
+    {"the same row twice",
+     TENSOR
+     "mov.u32 %r4, 9;\nst.shared.v4.b32 [%r25], {%r4,%r4,%r4,%r4};\nbar.sync 0;\n" LDMATRIX("%r27") "\n" END,
+     1, 32, CLEAN, false},
+    {"rows filled, then read by all", TENSOR WRITE_ROWS "bar.sync 0;\n" LDMATRIX("%r27") "\n" MMA END, 2, 64,
+     CLEAN, false},
+    {"a tail of zeros by the size of the copy",
+     TENSOR
+     "mov.u32 %r3, 16;\nsetp.gt.u32 %p6, %t, 12;\n@%p6 mov.u32 %r3, 0;\n@%p6 mov.u64 %rd12, %rd3;\n"
+     "@%p5 cp.async.cg.shared.global [%r25], [%rd12], 16, %r3;\ncp.async.wait_all;\nbar.sync 0;\n" LDMATRIX(
+         "%r27") "\n" MMA END,
+     2, 64, CLEAN, false},
+    {"all splits written", SPLITS("4") "ret;\n}\n" COMBINE(""), 4, 32, CLEAN, false},
     {"barrier where it belongs",
      BEGIN "st.shared.u32 [%r22], %t;\nbar.sync 0;\nxor.b32 %r1, %r20, 4;\nadd.u32 %r1, %r1, "
            "%r21;\nld.shared.u32 %r2, [%r1];\n"
@@ -259,6 +381,12 @@ static void run_program(const planted *program, uint64_t seed)
         if (!program->grid) // atomics on shared memory that nobody has written are their own defect
             launch.skip_initialised = true;
         status = ptx_launch_run(memory, &launch, &result);
+        const ptx_kernel *second = ptx_module_find_kernel(module, "combine");
+        if (second && status == PTX_OK) {
+            launch.kernel = second;
+            launch.grid[0] = 1;
+            status = ptx_launch_run(memory, &launch, &result);
+        }
         CHECK((status == PTX_LAUNCH_FAILED) == program->fails, "%s (seed %llu): status %d, %s", program->name,
               (unsigned long long)seed, status, result.message);
         if (program->finding == CLEAN)

@@ -11,11 +11,12 @@
 #include <pthread.h>
 #include <string.h>
 
-#define PTX_LANES     32
-#define PTX_MAX_WARPS 32
-#define PTX_ALL       0xffffffffu
-#define PTX_BARRIERS  16
-#define PTX_TURNS     4096 // backward branches after which the lowest lanes of a warp let the others run
+#define PTX_LANES       32
+#define PTX_MAX_WARPS   32
+#define PTX_ALL         0xffffffffu
+#define PTX_BARRIERS    16
+#define PTX_MAX_PENDING (1u << 16) // cp.async of a warp
+#define PTX_TURNS       4096 // backward branches after which the lowest lanes of a warp let the others run
 
 // An access to a word of shared memory: thread 10 bits, clock 17, atomic 1, bytes 4. 0: none.
 #define PTX_S_CLOCK_BITS 17
@@ -25,7 +26,7 @@
 enum { PTX_BYTE_UNWRITTEN = 0, PTX_BYTE_WRITTEN = 1, PTX_BYTE_PENDING = 2, PTX_BYTE_OUTSIDE = 4 };
 
 typedef struct ptx_pending { // one cp.async of one thread
-    uint32_t to, bytes, group, thread, line, insn;
+    uint32_t to, bytes, group, lane;
     uint8_t data[16];
 } ptx_pending;
 
@@ -54,6 +55,8 @@ typedef struct ptx_warp {
         warp_floor; // accesses before `floor` are ordered; before `warp_floor`, those of this warp
     uint32_t lane_known[PTX_LANES][PTX_LANES]; // [lane][other lane]: the clock up to which it is ordered
     uint32_t commit_group[PTX_LANES];
+    ptx_pending *pending; // cp.async that nobody has waited for
+    uint32_t pending_count, pending_capacity;
     uint64_t executed, lanes_executed;
     uint64_t random;
 } ptx_warp;
@@ -72,9 +75,7 @@ typedef struct ptx_block {
     uint32_t clock, live; // live threads
     uint32_t known[PTX_MAX_WARPS][PTX_MAX_WARPS];
     bool clocks_used_up, stopped,
-        may_wait; // may_wait: has made strong accesses, as who waits for another block does
-    ptx_pending *pending;
-    uint32_t pending_count, pending_capacity;
+        may_wait;                 // may_wait: has made strong accesses, as who waits for another block does
     struct ptx_release *acquired; // what other blocks have released to this one
     uint64_t budget;
     uint32_t next_warp;

@@ -200,14 +200,103 @@ static bool quick_read_shared(ptx_warp *warp, const ptx_access *access, bool rac
     return true;
 }
 
+// Four words at once; any address.
+typedef u32 word4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef s32 sword4 __attribute__((vector_size(16)));
+
+static inline bool any4(word4 x)
+{
+    return (x[0] | x[1]) | (x[2] | x[3]);
+}
+
+// Which of the records are of another thread, and not ordered by a barrier.
+static inline word4 unordered4(word4 record, u32 thread, u32 floor)
+{
+    return (word4)(((sword4)S_CLOCK(record) >= (sword4){} + (s32)floor) &
+                   (S_THREAD(record) != (word4){} + thread));
+}
+
+static bool inside_shared(const ptx_warp *warp, const ptx_access *access, u32 mask)
+{
+    u64 last = warp->block->shared_limit - access->bytes, bad = 0;
+    PTX_EACH_LANE (l, mask)
+        bad |= (access->address[l] < PTX_SHARED_FIRST) | (access->address[l] > last) |
+               ((access->address[l] & (access->bytes - 1)) != 0);
+    return !bad;
+}
+
+// 16 bytes a lane, read by any lanes: vectors, rows of matrices. Leaves to the functions above what is not
+// plainly in order, before it has changed anything.
+static bool quick_read_wide(ptx_warp *warp, const ptx_access *access, u32 mask, bool races)
+{
+    ptx_block *block = warp->block;
+    u32 floor = warp->floor, base = warp->index * 32, stamp = warp->clock << 5 | 15;
+    word4 bad = {0};
+    if (!inside_shared(warp, access, mask))
+        return false;
+    PTX_EACH_LANE (l, mask) {
+        u32 at = (u32)access->address[l] >> 2;
+        bad |= *(const word4 *)(block->state + 4 * at) ^ WRITTEN4;
+        bad |= unordered4(*(const word4 *)(block->shared_w + at), base + l, floor);
+    }
+    if (any4(bad))
+        return false;
+    PTX_EACH_LANE (l, races ? mask : 0) {
+        u32 at = (u32)access->address[l] >> 2, now = (base + l) << 22 | stamp;
+        word4 *r1 = (word4 *)(block->shared_r1 + at), *r2 = (word4 *)(block->shared_r2 + at);
+        word4 same = (word4)(S_THREAD(*r1) == (word4){} + (base + l));
+        *r2 = (*r2 & same) | (*r1 & ~same);
+        *r1 = (word4){} + now;
+    }
+    return true;
+}
+
+// 16 bytes a lane, written by any lanes, where since the last barrier nobody but the lane itself has touched
+// the words. Other writers, of this instruction too, are found while the records change; what has changed by
+// then stays right when the functions above go over all lanes again.
+static bool quick_write_wide(ptx_warp *warp, const ptx_access *access, u32 mask, bool races)
+{
+    ptx_block *block = warp->block;
+    u32 floor = warp->floor, base = warp->index * 32, stamp = warp->clock << 5 | 15;
+    word4 bad = {0};
+    if (!inside_shared(warp, access, mask))
+        return false;
+    PTX_EACH_LANE (l, mask) {
+        u32 at = (u32)access->address[l] >> 2;
+        bad |= *(const word4 *)(block->state + 4 * at) & ~WRITTEN4;
+        bad |= unordered4(*(const word4 *)(block->shared_r1 + at), base + l, floor);
+        bad |= unordered4(*(const word4 *)(block->shared_r2 + at), base + l, floor);
+    }
+    if (any4(bad))
+        return false;
+    PTX_EACH_LANE (l, races ? mask : 0) {
+        word4 *w = (word4 *)(block->shared_w + ((u32)access->address[l] >> 2));
+        if (any4(unordered4(*w, base + l, floor)))
+            return false;
+        *w = (word4){} + ((base + l) << 22 | stamp);
+    }
+    PTX_EACH_LANE (l, mask)
+        *(word4 *)(block->state + access->address[l]) = (word4){} + WRITTEN4;
+    return true;
+}
+
+static bool quick(ptx_warp *warp, const ptx_access *access, u32 mask, bool races)
+{
+    if (access->is_strong)
+        return false;
+    if (access->bytes == 16)
+        return (access->is_write ? quick_write_wide : quick_read_wide)(warp, access, mask, races);
+    return mask == PTX_ALL && access->bytes == 4 && !access->is_write &&
+           quick_read_shared(warp, access, races);
+}
+
 static u32 check_shared(ptx_warp *warp, const ptx_insn *insn, ptx_access *access, u32 mask)
 {
     ptx_block *block = warp->block;
     bool races = block->run->check_races && !block->clocks_used_up;
     for (int l = 0; l < PTX_LANES; l++)
         access->host[l] = block->shared + access->address[l];
-    if (mask == PTX_ALL && access->bytes == 4 && !access->is_write && !access->is_strong &&
-        quick_read_shared(warp, access, races))
+    if (quick(warp, access, mask, races))
         return mask;
     mask = bounds_shared(warp, insn, access, mask);
     mask = state_shared(warp, insn, access, mask);
@@ -305,10 +394,14 @@ static void record_global(ptx_warp *warp, const ptx_insn *insn, const ptx_access
 
 static bool all_written(const u8 *written, u32 bytes)
 {
-    u32 word;
+    u32 word[4];
     if (bytes == 4) {
-        memcpy(&word, written, 4);
-        return word == WRITTEN4;
+        memcpy(word, written, 4);
+        return word[0] == WRITTEN4;
+    }
+    if (bytes == 16) {
+        memcpy(word, written, 16);
+        return (word[0] & word[1] & word[2] & word[3]) == WRITTEN4;
     }
     for (u32 i = 0; i < bytes; i++)
         if (!written[i])

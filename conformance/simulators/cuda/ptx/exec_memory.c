@@ -4,6 +4,8 @@
 #include "lanes.h"
 #include "numbers.h"
 
+#include <stdlib.h>
+
 #undef a
 #undef b
 #undef c
@@ -306,72 +308,111 @@ static void run_atomic(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
 
 // ---- asynchronous copies ----
 
-// The bytes are taken now and put down when the thread waits for its group: as late as a chip may.
-static void run_cp_async(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
+// Room for the copies of these lanes; NULL, with the launch stopped, where there is none.
+static ptx_pending *reserve_pending(ptx_warp *warp, const ptx_insn *insn, u32 lanes)
 {
-    ptx_block *block = warp->block;
-    ptx_access to = {.bytes = insn->n[2], .space = PTX_SPACE_SHARED, .is_write = true};
-    ptx_access from = {.space = PTX_SPACE_GLOBAL};
-    addresses(warp, insn, 0, insn->imm, to.address);
-    addresses(warp, insn, 1, insn->imm2, from.address);
-    u32 good = check(warp, insn, &to, mask);
-    PTX_EACH_LANE (l, good) {
-        u32 count = insn->n[2];
-        if (insn->n[3] == 1)
-            count = (u32)ptx_get(warp, insn->o[3], 4, l);
-        else if (insn->n[3] && (*(u32 *)ptx_place(warp, insn->o[3]) >> l & 1) != (insn->n[3] == 3))
-            count = 0;
-        if (count > insn->n[2])
-            count = insn->n[2];
-        if (block->pending_count == block->pending_capacity) {
-            ptx_stop(
-                warp, insn,
-                &(ptx_fault){.finding = PTX_ENDLESS, .lane = l, .detail = "too many cp.async in flight"});
+    u32 wanted = warp->pending_count + (u32)__builtin_popcount(lanes), capacity = warp->pending_capacity;
+    while (capacity < wanted)
+        capacity = capacity ? 2 * capacity : 64;
+    if (capacity > warp->pending_capacity) {
+        ptx_pending *grown =
+            capacity <= PTX_MAX_PENDING ? realloc(warp->pending, capacity * sizeof *grown) : NULL;
+        if (!grown) {
+            ptx_stop(warp, insn,
+                     &(ptx_fault){.finding = PTX_ENDLESS,
+                                  .lane = (u32)__builtin_ctz(lanes),
+                                  .detail = "too many cp.async in flight"});
+            return NULL;
+        }
+        warp->pending = grown;
+        warp->pending_capacity = capacity;
+    }
+    return warp->pending + warp->pending_count;
+}
+
+// How many bytes of its source a lane reads; zeros follow.
+static u32 source_bytes(const ptx_warp *warp, const ptx_insn *insn, u32 lane)
+{
+    u32 count = insn->n[2];
+    if (insn->n[3] == 1)
+        count = (u32)ptx_get(warp, insn->o[3], 4, lane);
+    else if (insn->n[3] && (*(u32 *)ptx_place(warp, insn->o[3]) >> lane & 1) != (insn->n[3] == 3))
+        count = 0;
+    return count > insn->n[2] ? insn->n[2] : count;
+}
+
+// A source of which only a part is read, word by word; it is aligned to the whole all the same.
+static void read_part(ptx_warp *warp, const ptx_insn *insn, const ptx_access *from, u32 lane, u32 count,
+                      u8 *data)
+{
+    bool crooked = from->address[lane] & (insn->n[2] - 1u);
+    ptx_access part = *from;
+    for (u32 done = 0, step; done < count; done += step) {
+        step = crooked ? insn->n[2] : !(done & 3) && count - done >= 4 ? 4 : 1;
+        part.bytes = step;
+        part.address[lane] = from->address[lane] + done;
+        if (!check(warp, insn, &part, 1u << lane))
             return;
-        }
-        ptx_pending *pending = &block->pending[block->pending_count++];
-        *pending = (ptx_pending){.to = (u32)to.address[l],
-                                 .bytes = insn->n[2],
-                                 .group = warp->commit_group[l],
-                                 .thread = warp->index * 32 + l,
-                                 .line = insn->line};
-        // only the bytes that are asked for are read; the source is aligned to the whole
-        bool crooked = from.address[l] & (insn->n[2] - 1u);
-        for (u32 done = 0, step; done < count; done += step) {
-            step = crooked ? insn->n[2] : !(done & 3) && count - done >= 4 ? 4 : 1;
-            ptx_access part = {.bytes = step, .space = PTX_SPACE_GLOBAL};
-            part.address[l] = from.address[l] + done;
-            if (!check(warp, insn, &part, 1u << l))
-                break;
-            memcpy(pending->data + done, part.host[l], step);
-        }
-        memset(block->state + pending->to, PTX_BYTE_PENDING, pending->bytes);
+        memcpy(data + done, part.host[lane], step);
     }
 }
 
-// keep_groups: the newest groups of each thread that may still be under way; UINT64_MAX: those of lanes that
-// are gone.
-static void complete(ptx_warp *warp, const ptx_insn *insn, uint32_t mask, u64 keep)
+// The bytes are taken now and put down when the thread waits for its group: as late as a chip may.
+static void run_cp_async(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
+{
+    ptx_access to, from;
+    u32 whole = 0, counts[PTX_LANES];
+    to.bytes = from.bytes = insn->n[2];
+    to.space = PTX_SPACE_SHARED;
+    from.space = PTX_SPACE_GLOBAL;
+    to.is_write = true;
+    from.is_write = to.is_strong = from.is_strong = false;
+    to.values = from.values = NULL;
+    addresses(warp, insn, 0, insn->imm, to.address);
+    addresses(warp, insn, 1, insn->imm2, from.address);
+    u32 good = check(warp, insn, &to, mask);
+    ptx_pending *pending = good ? reserve_pending(warp, insn, good) : NULL;
+    if (!pending)
+        return;
+    PTX_EACH_LANE (l, good) {
+        counts[l] = source_bytes(warp, insn, l);
+        whole |= (u32)(counts[l] == insn->n[2]) << l;
+    }
+    u32 read = whole ? check(warp, insn, &from, whole) : 0;
+    PTX_EACH_LANE (l, good) {
+        *pending = (ptx_pending){
+            .to = (u32)to.address[l], .bytes = insn->n[2], .group = warp->commit_group[l], .lane = l};
+        if (read >> l & 1)
+            memcpy(pending->data, from.host[l], insn->n[2]);
+        else if (!(whole >> l & 1))
+            read_part(warp, insn, &from, l, counts[l], pending->data);
+        memset(warp->block->state + pending->to, PTX_BYTE_PENDING, pending->bytes);
+        pending++;
+    }
+    warp->pending_count = (u32)(pending - warp->pending);
+}
+
+// keep: the newest groups of each thread that may still be under way.
+static void complete(ptx_warp *warp, uint32_t mask, u64 keep)
 {
     ptx_block *block = warp->block;
+    bool races = block->run->check_races && !block->clocks_used_up;
     u32 kept = 0;
-    for (u32 i = 0; i < block->pending_count; i++) {
-        ptx_pending *pending = &block->pending[i];
-        u32 lane = pending->thread % 32;
-        if (pending->thread / 32 != warp->index || !(mask >> lane & 1) ||
-            pending->group + keep >= warp->commit_group[lane]) {
-            block->pending[kept++] = *pending;
+    for (u32 i = 0; i < warp->pending_count; i++) {
+        const ptx_pending *pending = &warp->pending[i];
+        if (!(mask >> pending->lane & 1) || pending->group + keep >= warp->commit_group[pending->lane]) {
+            if (kept != i)
+                warp->pending[kept] = *pending;
+            kept++;
             continue;
         }
         memset(block->state + pending->to, PTX_BYTE_WRITTEN, pending->bytes);
         memcpy(block->shared + pending->to, pending->data, pending->bytes);
-        if (!block->run->check_races || block->clocks_used_up)
-            continue;
-        for (u32 word = pending->to / 4; word < (pending->to + pending->bytes) / 4; word++)
-            block->shared_w[word] = pending->thread << 22 | warp->clock << 5 | 15;
+        u32 now = (warp->index * 32 + pending->lane) << 22 | warp->clock << 5 | 15;
+        for (u32 word = pending->to / 4; races && word < (pending->to + pending->bytes) / 4; word++)
+            block->shared_w[word] = now;
     }
-    (void)insn;
-    block->pending_count = kept;
+    warp->pending_count = kept;
 }
 
 static void run_cp_commit(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
@@ -386,7 +427,7 @@ static void run_cp_wait(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
     bool all = insn->m.mode == 3;
     if (all)
         run_cp_commit(warp, insn, mask);
-    complete(warp, insn, mask, all ? 0 : (u64)insn->imm);
+    complete(warp, mask, all ? 0 : (u64)insn->imm);
 }
 
 static void run_fence(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)

@@ -193,10 +193,30 @@ static uint32_t members_of(ptx_warp *warp, const ptx_insn *insn, uint32_t lane, 
     return (members | 1u << lane) & warp->live;
 }
 
+// All lanes that the warp began with are here, and every mask names all of them.
+static bool all_together(ptx_warp *warp, const ptx_insn *insn, uint32_t mask, uint32_t place)
+{
+    uint32_t threads = warp->block->threads - warp->index * 32, differs = 0;
+    if (mask != warp->live || (threads < 32 ? warp->live != (1u << threads) - 1 : mask != PTX_ALL))
+        return false;
+    if (place == UINT32_MAX)
+        return true;
+    const uint32_t *masks = ptx_place(warp, insn->o[place]);
+    for (uint32_t l = 0; l < PTX_LANES; l++) {
+        differs |= ~masks[l];
+        warp->members[l] = PTX_ALL;
+    }
+    return !differs;
+}
+
 uint32_t ptx_gather_members(ptx_warp *warp, const ptx_insn *insn, uint32_t mask, uint32_t place)
 {
     uint32_t pc = warp->pc, here = mask, ready = 0;
     if (warp->forced) {
+        warp->done = mask;
+        return mask;
+    }
+    if (all_together(warp, insn, mask, place)) {
         warp->done = mask;
         return mask;
     }

@@ -18,6 +18,7 @@ ptx_run *PTX_VARIANT_OF(ptx_select_convert)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_compare)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_memory)(const ptx_insn *insn);
 ptx_run *PTX_VARIANT_OF(ptx_select_matrix)(const ptx_insn *insn);
+ptx_run *PTX_VARIANT_OF(ptx_select_mma)(const ptx_insn *insn);
 uint32_t PTX_VARIANT_OF(ptx_check_access)(ptx_warp *warp, const ptx_insn *insn, ptx_access *access,
                                           uint32_t mask);
 

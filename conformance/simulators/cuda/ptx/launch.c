@@ -10,7 +10,6 @@
 
 #define SLICE       (1u << 16) // warp instructions before other blocks get their turn
 #define RESIDENT    64         // blocks at once on one thread of the host
-#define MAX_PENDING 65536u     // cp.async of a block
 #define MAX_THREADS 64
 
 static uint64_t now_ns(void)
@@ -29,12 +28,12 @@ static void destroy_block(ptx_block *block)
     for (uint32_t w = 0; block->warps && w < block->warp_count; w++) {
         free(block->warps[w].base[0]);
         free(block->warps[w].local);
+        free(block->warps[w].pending);
     }
     free(block->warps);
     free(block->shared);
     free(block->state);
     free(block->shared_w);
-    free(block->pending);
     free(block);
 }
 
@@ -55,9 +54,7 @@ static ptx_block *create_block(ptx_run_state *run)
     block->state = calloc(1, run->window_bytes + 64);
     uint32_t words = (run->window_bytes + 64) / 4;
     block->shared_w = calloc(3ull * words, 4);
-    block->pending = calloc(MAX_PENDING, sizeof *block->pending);
-    block->pending_capacity = MAX_PENDING;
-    bool ok = block->warps && block->shared && block->state && block->shared_w && block->pending;
+    bool ok = block->warps && block->shared && block->state && block->shared_w;
     for (uint32_t w = 0; ok && w < block->warp_count; w++) {
         ptx_warp *warp = &block->warps[w];
         warp->base[0] = aligned_alloc(64, (kernel->register_bytes + 63) & ~63u);
@@ -130,10 +127,14 @@ static void begin_warp(ptx_block *block, uint32_t index)
     ptx_warp *warp = &block->warps[index];
     const ptx_kernel *kernel = block->run->kernel;
     uint8_t *registers = warp->base[0], *local = warp->local;
+    ptx_pending *pending = warp->pending;
+    uint32_t capacity = warp->pending_capacity;
     memset(warp, 0, sizeof *warp);
     warp->base[0] = registers;
     warp->base[1] = kernel->constants;
     warp->local = local;
+    warp->pending = pending;
+    warp->pending_capacity = capacity;
     warp->block = block;
     warp->index = index;
     warp->next_pc = UINT32_MAX;
@@ -168,7 +169,7 @@ static void begin_block(ptx_block *block, uint64_t number)
     block->live = block->threads;
     block->clock = 1;
     block->clocks_used_up = block->stopped = block->may_wait = false;
-    block->pending_count = block->next_warp = 0;
+    block->next_warp = 0;
     block->acquired = NULL;
     block->budget = run->launch->instruction_limit ? run->launch->instruction_limit : 1ull << 32;
     block->random = run->launch->schedule_seed * 0x9e3779b97f4a7c15ull + number;

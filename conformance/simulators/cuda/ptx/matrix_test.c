@@ -2,14 +2,7 @@
 //
 // mma, ldmatrix, stmatrix and movmatrix against plain matrix products, with the ISA's own formulas for which
 // lane holds which element, exact and perturbed; and shuffles against their definition.
-#include "ptx_test.h"
-
-#include <math.h>
-
-typedef struct shape {
-    const char *text, *a_type, *b_type, *d_type;
-    unsigned m, k, a_regs, b_regs, d_regs; // registers of 32 bits; f64 counts two
-} shape;
+#include "mma_test.h"
 
 static const shape shapes[] = {
     {"m16n8k8.row.col.f32.f16.f16.f32", "f16", "f16", "f32", 16, 8, 2, 1, 4},
@@ -26,36 +19,6 @@ static const shape shapes[] = {
     {"m16n8k32.row.col.f32.e5m2.e4m3.f32", "e5m2", "e4m3", "f32", 16, 32, 4, 2, 4},
     {"m16n8k16.row.col.f16.e4m3.e4m3.f16", "e4m3", "e4m3", "f16", 16, 16, 2, 1, 2},
 };
-
-// ---- numbers of few bits, by their definition ----
-
-static double decode(const char *type, uint32_t bits)
-{
-    int fraction = !strcmp(type, "f16") ? 10 : !strcmp(type, "bf16") ? 7 : !strcmp(type, "e4m3") ? 3 : 2;
-    int width = !strcmp(type, "f16") || !strcmp(type, "bf16") ? 16 : 8;
-    float f;
-    if (!strcmp(type, "s8"))
-        return (int8_t)bits;
-    if (!strcmp(type, "u8"))
-        return (uint8_t)bits;
-    if (!strcmp(type, "tf32") || !strcmp(type, "f32")) {
-        bits = type[0] == 't' ? bits & 0xffffe000u : bits;
-        memcpy(&f, &bits, 4);
-        return f;
-    }
-    if (!strcmp(type, "s32"))
-        return (int32_t)bits;
-    int exponent_bits = width - 1 - fraction, bias = (1 << (exponent_bits - 1)) - 1;
-    int e = (int)(bits >> fraction) & ((1 << exponent_bits) - 1);
-    double v = (double)(bits & ((1u << fraction) - 1)) / (1 << fraction);
-    v = e ? ldexp(1 + v, e - bias) : ldexp(v, 1 - bias);
-    return bits >> (width - 1) & 1 ? -v : v;
-}
-
-static unsigned per_register(const char *type)
-{
-    return !strcmp(type, "f16") || !strcmp(type, "bf16") ? 2 : !strcmp(type, "tf32") ? 1 : 4;
-}
 
 // A pattern of moderate size, no NaN: sums stay exact enough to compare.
 static uint32_t random_pattern(const char *type, uint64_t *seed)
@@ -79,70 +42,6 @@ static uint32_t random_pattern(const char *type, uint64_t *seed)
 }
 
 // ---- one product ----
-
-static uint32_t input[3][4][32], output[4][32]; // [a, b, c][register][lane]
-
-static void write_mma(const shape *s, char *text, size_t bytes)
-{
-    const char *d_reg = !strcmp(s->d_type, "f32") ? "f" : "r";
-    unsigned counts[3] = {s->a_regs, s->b_regs, s->d_regs};
-    size_t used = (size_t)snprintf(
-        text, bytes,
-        HEADER
-        ".visible .entry k(.param .u64 p0, .param .u64 p1)\n{\n.reg .b32 %%r<40>;\n.reg .f32 %%f<40>;\n"
-        ".reg .b64 %%rd<8>;\nld.param.u64 %%rd0, [p0];\nld.param.u64 %%rd1, [p1];\nmov.u32 %%r0, %%tid.x;\n"
-        "mul.wide.u32 %%rd2, %%r0, 4;\nadd.u64 %%rd0, %%rd0, %%rd2;\nadd.u64 %%rd1, %%rd1, %%rd2;\n");
-    for (unsigned which = 0; which < 3; which++)
-        for (unsigned i = 0; i < counts[which]; i++)
-            used += (size_t)snprintf(text + used, bytes - used, "ld.global.b32 %%%s%u, [%%rd0+%u];\n",
-                                     which == 2 ? d_reg : "r", 1 + which * 8 + i, (which * 4 + i) * 128);
-    used += (size_t)snprintf(text + used, bytes - used, "mma.sync.aligned.%s ", s->text);
-    for (unsigned which = 0; which < 4; which++) {
-        unsigned set = which == 0 ? 3 : which - 1,
-                 count = which == 0 || which == 3 ? s->d_regs : counts[which - 1];
-        used += (size_t)snprintf(text + used, bytes - used, which ? ", {" : "{");
-        for (unsigned i = 0; i < count; i++)
-            used += (size_t)snprintf(text + used, bytes - used, "%s%%%s%u", i ? "," : "",
-                                     which == 0 || which == 3 ? d_reg : "r", 1 + set * 8 + i);
-        used += (size_t)snprintf(text + used, bytes - used, "}");
-    }
-    used += (size_t)snprintf(text + used, bytes - used, ";\n");
-    for (unsigned i = 0; i < s->d_regs; i++)
-        used += (size_t)snprintf(text + used, bytes - used, "st.global.b32 [%%rd1+%u], %%%s%u;\n", i * 128,
-                                 d_reg, 25 + i);
-    snprintf(text + used, bytes - used, "ret;\n}\n");
-}
-
-// The ISA's formulas: element i of lane l.
-static void place_a(const shape *s, unsigned lane, unsigned i, unsigned *row, unsigned *col)
-{
-    unsigned group = lane >> 2, in = lane % 4, per = per_register(s->a_type);
-    if (per == 1) { // tf32
-        *row = i == 0 || i == 2 ? group : group + 8;
-        *col = i < 2 ? in : in + 4;
-    } else if (per == 2) {
-        *row = i < 2 || (i >= 4 && i < 6) ? group : group + 8;
-        *col = in * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-    } else if (s->m == 8) {
-        *row = group;
-        *col = in * 4 + i;
-    } else if (s->k == 16) {
-        *row = i < 4 ? group : group + 8;
-        *col = in * 4 + (i & 3);
-    } else {
-        *row = i < 4 || (i >= 8 && i < 12) ? group : group + 8;
-        *col = in * 4 + (i & 3) + (i >= 8 ? 16 : 0);
-    }
-}
-
-static void place_b(const shape *s, unsigned lane, unsigned i, unsigned *row, unsigned *col)
-{
-    unsigned in = lane % 4, per = per_register(s->b_type);
-    *col = lane >> 2;
-    *row = per == 1   ? i == 0 ? in : in + 4
-           : per == 2 ? in * 2 + (i & 1) + (i >= 2 ? 8 : 0)
-                      : in * 4 + (i & 3) + (i >= 4 ? 16 : 0);
-}
 
 static void test_mma(const shape *s, uint64_t *seed)
 {
@@ -180,7 +79,7 @@ static void test_mma(const shape *s, uint64_t *seed)
     }
     write_mma(s, text, sizeof text);
     for (unsigned perturbed = 0; perturbed < 2; perturbed++) {
-        if (!run_text(text, BUFFER(input), BUFFER(output), 32, perturbed))
+        if (!run_text(text, BUFFER(input), BUFFER(output), 32, (run_options){.seed = perturbed}))
             return;
         for (unsigned l = 0; l < 32; l++)
             for (unsigned i = 0; i < s->m / 4; i++) {
@@ -230,7 +129,7 @@ static void test_moves(void)
         "ld.shared.v4.b32 {%r20,%r21,%r22,%r23}, [%r3];\nadd.u64 %rd6, %rd1, %rd2;\nst.global.v4.b32 "
         "[%rd6+1024], {%r20,%r21,%r22,%r23};\nret;\n}\n";
     uint8_t all[1024 + 512];
-    if (!run_text(text, BUFFER(in), BUFFER(all), 32, 0))
+    if (!run_text(text, BUFFER(in), BUFFER(all), 32, (run_options){.seed = 0}))
         return;
     memcpy(loaded, all, sizeof loaded);
     memcpy(out[0], all + 1024, 512);
@@ -269,7 +168,7 @@ static void test_shuffle(const char *mode, unsigned width, unsigned by)
                     "%%r2, 1, 0, %%p;\nst.global.b32 [%%rd1], %%r1;\n"
                     "st.global.b32 [%%rd1+128], %%r2;\nret;\n}\n",
              mode, by, c);
-    if (!run_text(text, BUFFER(in), BUFFER(out), 32, 0))
+    if (!run_text(text, BUFFER(in), BUFFER(out), 32, (run_options){.seed = 0}))
         return;
     for (unsigned l = 0; l < 32; l++) {
         unsigned first = l / width * width;

@@ -126,6 +126,15 @@ typedef struct ptx_report {
 // counted, and reported once a launch.
 typedef void ptx_report_function(void *user, const ptx_report *report);
 
+// How mma forms its sums, which the ISA leaves open. Whole numbers and double precision are always exact and
+// fused.
+typedef enum ptx_mma {
+    PTX_MMA_BY_SEED = 0, // EXACT, or with an approximation_seed STEPS
+    PTX_MMA_EXACT,       // in double precision, rounded once
+    PTX_MMA_STEPS,       // rounded to single precision after every product
+    PTX_MMA_CHIP,        // a model of chips: cut off after a few bits, block by block (exec_mma.c)
+} ptx_mma;
+
 typedef struct ptx_launch {
     const ptx_kernel *kernel;
     uint32_t grid[3], block[3];
@@ -139,6 +148,8 @@ typedef struct ptx_launch {
     // Approximate instructions: 0 exact (correctly rounded), else anywhere inside the ISA's bound, by this
     // seed.
     uint64_t approximation_seed;
+    ptx_mma mma;
+    uint32_t chip; // whose sums PTX_MMA_CHIP forms: 80 for sm_80, ...; 0: the module's target
     // Order of warps and blocks: 0 in turn, else by this seed.
     uint64_t schedule_seed;
     // Warp instructions that one block may execute; 0: 2^32.

@@ -52,6 +52,12 @@ static inline uint64_t next_random(uint64_t *state)
 
 #define HEADER ".version 8.8\n.target sm_90a\n.address_size 64\n"
 
+typedef struct run_options {
+    uint64_t seed;
+    ptx_mma mma;
+    uint32_t chip;
+} run_options;
+
 // Runs kernel k(in, out) of the text in one block; nothing may be reported.
 typedef struct buffer {
     void *data;
@@ -59,7 +65,7 @@ typedef struct buffer {
 } buffer;
 #define BUFFER(array) ((buffer){array, sizeof array})
 
-static inline bool run_text(const char *text, buffer in, buffer out, unsigned threads, uint64_t seed)
+static inline bool run_text(const char *text, buffer in, buffer out, unsigned threads, run_options options)
 {
     char message[PTX_MESSAGE_BYTES];
     ptx_memory *memory = ptx_memory_create(0);
@@ -78,7 +84,9 @@ static inline bool run_text(const char *text, buffer in, buffer out, unsigned th
                              .block = {threads, 1, 1},
                              .params = params,
                              .param_bytes = 16,
-                             .approximation_seed = seed,
+                             .approximation_seed = options.seed,
+                             .mma = options.mma,
+                             .chip = options.chip,
                              .report = collect,
                              .user = &found};
         status = ptx_launch_run(memory, &launch, &result);
