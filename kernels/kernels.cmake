@@ -54,11 +54,14 @@ file(MAKE_DIRECTORY ${generated})
 
 # isomer_build_kernel(op x w y text out library [argument of build_kernel.cmake…])
 function(isomer_build_kernel op x w y text out library)
+  # A tuned text may include its neighbours.
+  get_filename_component(folder ${text} DIRECTORY)
+  file(GLOB texts CONFIGURE_DEPENDS ${folder}/*.cu)
   add_custom_command(
     OUTPUT ${out}
     COMMAND ${CMAKE_COMMAND} -DOP=${op} -DX=${x} -DW=${w} -DY=${y} -DKERNELS=${CMAKE_CURRENT_SOURCE_DIR}/kernels
             -DOUT=${out} ${kernel_compilers} ${ARGN} -P ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
-    DEPENDS ${text} ${dialect_files} ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
+    DEPENDS ${text} ${texts} ${dialect_files} ${CMAKE_CURRENT_SOURCE_DIR}/kernels/build_kernel.cmake
     COMMENT "kernel ${op} ${x} ${w} ${y}"
     VERBATIM)
   target_sources(${library} PRIVATE ${out})

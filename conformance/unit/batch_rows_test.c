@@ -201,6 +201,14 @@ static void linear_rows(void **state)
             {{F32, BF16, F32}, {F32, F32, F32}, {BF16, F16, BF16}, {F32, E4M3, F32}, {E4M3, E4M3, BF16}},
         .shorten = shorten_linear,
     });
+    // Rows that copies of 16 bytes can address, several stages of K: kernels tuned for one kind of device
+    // take these.
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_linear],
+        .numbers = {ALL_ROWS, 70, 1168, 0, 1, 0},
+        .dtypes = {{BF16, BF16, BF16}, {BF16, BF16, F32}, {BF16, E4M3, F32}, {E4M3, E4M3, F32}},
+        .shorten = shorten_linear,
+    });
 }
 
 static void grouped_linear_rows(void **state)
@@ -210,6 +218,12 @@ static void grouped_linear_rows(void **state)
         .op = iso_ops()->ops[iso_op_grouped_linear],
         .numbers = {ALL_ROWS, 1, 1, 34, 276, 1, 0},
         .dtypes = {{F32, BF16, F32}, {E4M3, E4M3, F32}},
+        .shorten = shorten_grouped_linear,
+    });
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_grouped_linear],
+        .numbers = {ALL_ROWS, 1, 1, 34, 1168, 1, 0},
+        .dtypes = {{BF16, BF16, BF16}, {BF16, E4M3, BF16}, {E4M3, E4M3, F32}},
         .shorten = shorten_grouped_linear,
     });
 }

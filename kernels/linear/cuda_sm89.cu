@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+// Linear layer of E4M3 x and weight: the text of sm_80, with the products of E4M3 that sm_89 brings.
+#include "cuda_sm89.kh"
+#include "cuda_sm80.cu"
