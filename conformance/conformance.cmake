@@ -35,11 +35,28 @@ foreach(source ${fuzz_sources})
   endif()
 endforeach()
 
-# The thread sanitizer knows no fences, which the simulators' blocks meet by.
-if(NOT ISOMER_SANITIZE STREQUAL "thread")
-  include(conformance/simulators/simulators.cmake)
-  foreach(name cuda_test)
-    add_dependencies(${name} isomer_cuda_simulator)
-    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>")
+# For tools/cuda-table, which gives it the kernels' texts.
+add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
+target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
+
+if(TARGET isomer_cuda_simulator)
+  # Libraries in the place of a driver and of a compiler, for what the simulator and NVRTC do not do on demand.
+  foreach(stub cuda_driver_stub nvrtc_stub)
+    add_library(${stub} MODULE conformance/unit/stubs/${stub}.c)
+  endforeach()
+  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_refusals_test cuda_nvrtc_test orders_test)
+    add_dependencies(${name} isomer_cuda_simulator cuda_driver_stub nvrtc_stub)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+      "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>"
+      "ISOMER_CUDA_DRIVER_STUB=$<TARGET_FILE:cuda_driver_stub>" "ISOMER_NVRTC_STUB=$<TARGET_FILE:nvrtc_stub>")
+  endforeach()
+  # What runs on any device, on each simulated chip: from the PTX that ships, and with no word from the simulator.
+  foreach(chip sm_75 sm_80 sm_89 sm_90)
+    foreach(name ops_test batch_rows_test oracle_test replay_test device_suite_test model_suite_test)
+      add_test(NAME ${chip}_${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+      set_tests_properties(${chip}_${name} PROPERTIES TIMEOUT 900 LABELS cuda
+        FAIL_REGULAR_EXPRESSION "cuda .simulated ${chip}.: "
+        ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=${chip};ISOMER_TEST_DEVICES=cuda:0")
+    endforeach()
   endforeach()
 endif()

@@ -106,7 +106,13 @@ macro(add_cuda arch)
   join_text(cuda text)
   file(WRITE ${stem}.cu "${text}")
   add_text(ISO_CODE_CUDA_C cuda text)
-  compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch} -O3 -S
+  # The oldest PTX that has the chip and what texts for it use, so that old drivers take it.
+  set(ptx_version 70)
+  if(${arch} GREATER_EQUAL 89)
+    set(ptx_version 84)
+  endif()
+  compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch}
+          --cuda-feature=+ptx${ptx_version} -O3 -S
           -Wno-unknown-cuda-version -include ${KERNELS}/dialect/cuda_clang.h -o ${stem}.ptx ${stem}.cu)
   if(PTXAS AND FATBINARY)
     set(images --image3=kind=ptx,sm=${arch},file=${stem}.ptx)

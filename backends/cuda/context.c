@@ -57,9 +57,13 @@ iso_status iso_cuda_drain(iso_cuda_device *device, const char *subject)
 
 void iso_cuda_drain_to_release(iso_cuda_device *device)
 {
-    if (device->done == device->queued || device->lost)
+    if (device->done == device->queued)
         return;
+    // Also where the device is lost: if its context is sound, what is queued still uses what is about to go;
+    // if it is not, the answer comes at once. A second try for the same reason.
     CUresult result = device->api->cuStreamSynchronize(device->stream);
+    if (result != CUDA_SUCCESS)
+        result = device->api->cuStreamSynchronize(device->stream);
     if (result == CUDA_SUCCESS)
         device->done = device->queued;
     else

@@ -64,10 +64,13 @@ static iso_status check_parameters(iso_cuda_device *device, const iso_module_sou
                             "parameter %u of entry '%s' has %zu bytes in its code, %zu were declared", i,
                             source->entry, bytes, wanted);
     }
-    if (device->api->cuFuncGetParamInfo(function, source->arg_count, &offset, &bytes) == CUDA_SUCCESS)
+    CUresult result = device->api->cuFuncGetParamInfo(function, source->arg_count, &offset, &bytes);
+    if (result == CUDA_SUCCESS)
         return iso_fail(ISO_BUILD_FAILED,
                         "entry '%s' has more parameters in its code than the %u declared for it",
                         source->entry, source->arg_count);
+    if (result != CUDA_ERROR_INVALID_VALUE) // there is none, as it should be
+        return iso_cuda_device_fail(device, result, ISO_BUILD_FAILED, source->entry, "cuFuncGetParamInfo");
     return ISO_OK;
 }
 

@@ -38,7 +38,7 @@ static const struct {
     {11, "NVRTC_ERROR_INTERNAL_ERROR", ISO_BUILD_FAILED},
 };
 
-static iso_status fail(const char *subject, const char *call, nvrtcResult result, const char *words)
+static iso_status fail(const char *call, nvrtcResult result, const char *words)
 {
     iso_status status = ISO_BUILD_FAILED;
     const char *name = "an unlisted nvrtcResult";
@@ -48,8 +48,8 @@ static iso_status fail(const char *subject, const char *call, nvrtcResult result
             status = results[i].status;
         }
     }
-    return iso_fail(status, "%s: %s failed: %s (%d)%s%s", subject, call, name, result,
-                    words[0] != '\0' ? ": " : "", words);
+    return iso_fail(status, "%s failed: %s (%d)%s%s", call, name, result, words[0] != '\0' ? ": " : "",
+                    words);
 }
 
 // ---- the library ----
@@ -122,8 +122,7 @@ bool iso_nvrtc_knows(const iso_nvrtc *nvrtc, int capability)
 
 // ---- compiling ----
 
-static iso_status fail_compile(const iso_cuda_device *device, const iso_module_source *source,
-                               nvrtcProgram program, nvrtcResult result)
+static iso_status fail_compile(const iso_cuda_device *device, nvrtcProgram program, nvrtcResult result)
 {
     char line[LINE_BYTES] = "";
     char *log = NULL;
@@ -136,7 +135,7 @@ static iso_status fail_compile(const iso_cuda_device *device, const iso_module_s
             iso_copy_error_line(line, sizeof line, log);
         iso_free(device->allocator, log);
     }
-    return fail(source->name, "nvrtcCompileProgram", result, line);
+    return fail("nvrtcCompileProgram", result, line);
 }
 
 static iso_status compile(const iso_cuda_device *device, const iso_module_source *source, const char *option,
@@ -149,22 +148,22 @@ static iso_status compile(const iso_cuda_device *device, const iso_module_source
     char *ptx = NULL;
     nvrtcResult result = api->nvrtcCreateProgram(&program, source->code, source->name, 0, NULL, NULL);
     if (result != NVRTC_SUCCESS)
-        return fail(source->name, "nvrtcCreateProgram", result, "");
+        return fail("nvrtcCreateProgram", result, "");
     result = api->nvrtcCompileProgram(program, 1, options);
     if (result != NVRTC_SUCCESS) {
-        status = fail_compile(device, source, program, result);
+        status = fail_compile(device, program, result);
         goto done;
     }
     result = api->nvrtcGetPTXSize(program, out_bytes);
     if (result != NVRTC_SUCCESS) {
-        status = fail(source->name, "nvrtcGetPTXSize", result, "");
+        status = fail("nvrtcGetPTXSize", result, "");
         goto done;
     }
     ISO_TRY_GOTO(iso_alloc(device->allocator, *out_bytes + 1, (void **)&ptx), done);
     ptx[*out_bytes] = '\0';
     result = api->nvrtcGetPTX(program, ptx);
     if (result != NVRTC_SUCCESS) {
-        status = fail(source->name, "nvrtcGetPTX", result, "");
+        status = fail("nvrtcGetPTX", result, "");
         goto done;
     }
     *out_ptx = ptx;

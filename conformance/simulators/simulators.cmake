@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# The simulators. Today: the PTX interpreter of the CUDA simulator, with its tests. It stands alone: C17, threads and the maths
+# The simulators, and their tests where tests are built. Today: that of CUDA. Its PTX interpreter stands alone: C17, threads and the maths
 # library. Its arithmetic is compiled once for each kind of host; select.c takes the best that the host has.
 set(simulators ${CMAKE_CURRENT_LIST_DIR})
 set(ptx ${simulators}/cuda/ptx)
@@ -38,6 +38,11 @@ foreach(kind ${ptx_kinds})
   target_sources(isomer_ptx PRIVATE $<TARGET_OBJECTS:isomer_ptx_${kind}>)
 endforeach()
 set_source_files_properties(${ptx}/exec_float.c PROPERTIES COMPILE_OPTIONS -frounding-math)
+
+include(${simulators}/cuda/driver/driver.cmake)
+if(NOT ISOMER_TESTS)
+  return()
+endif()
 
 # Inline PTX as kernels for tensor cores use it, for tensor_test.
 set(ptx_tensor_folder ${CMAKE_CURRENT_BINARY_DIR}/ptx_tensor)
@@ -80,4 +85,3 @@ foreach(kind ${ptx_kinds})
     set_tests_properties(ptx_${name}_${kind} PROPERTIES TIMEOUT 900 LABELS simulators ENVIRONMENT PTX_HOST=${kind})
   endforeach()
 endforeach()
-include(${simulators}/cuda/driver/driver.cmake)

@@ -16,10 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "isomer/device.h"
 
-enum { GROUP = 64 };
+enum { GROUP = 64, COUNT = 1000 };
+
+static const iso_device_options validating = {.validate = true};
 
 static inline const char *cuda_driver_path(void)
 {
@@ -67,7 +71,7 @@ static inline void check_fails(iso_status status, iso_status want, const char *w
     CUDA_PTX_ENTRY("add_to", "",                                                                             \
                    "ld.global.f32 %f2, [%rd6];\nld.global.f32 %f3, [%rd7];\nadd.f32 %f3, %f3, %f2;\n"        \
                    "st.global.f32 [%rd7], %f3;\n")                                                           \
-    CUDA_PTX_ENTRY("wild", "", "add.s64 %rd7, %rd7, 0x4000000000;\nst.global.f32 [%rd7], %f1;\n")            \
+    CUDA_PTX_ENTRY("waits", "", "bar.sync 0, %r1;\n")                                                        \
     CUDA_PTX_ENTRY("stop", "", "trap;\n")
 
 static const char cuda_ptx[] = CUDA_PTX_HEAD("6.4", "sm_75") CUDA_PTX_BODY;
@@ -180,6 +184,68 @@ static inline void cuda_expect(const iso_buffer *buffer, uint32_t count, float (
         if (values[i] != value(i))
             fail_msg("element %u of %u is %g, %g is right", i, count, (double)values[i], (double)value(i));
     free(values);
+}
+
+static inline float index_of(uint32_t i)
+{
+    return (float)i;
+}
+
+static inline float zero(uint32_t i)
+{
+    (void)i;
+    return 0;
+}
+
+// Whether y is x * 2 + 1 after one run of the module "next".
+static inline void expect_next(cuda_bench *bench, iso_module *next)
+{
+    iso_buffer *x = cuda_floats(bench, COUNT, index_of), *y = cuda_floats(bench, COUNT, zero);
+    const iso_dispatch dispatch = cuda_dispatch("next", COUNT, x, y, 2);
+    iso_list *list = NULL;
+    check(iso_list_create(bench->device, &list));
+    check(iso_list_dispatch(list, next, &dispatch));
+    check(iso_list_finish(list));
+    check(iso_list_submit(list));
+    float values[COUNT];
+    check(iso_buffer_read(y, 0, values, sizeof values)); // waits for the list
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_true(values[i] == 2 * (float)i + 1);
+    iso_list_destroy(list);
+    iso_buffer_release(y);
+    iso_buffer_release(x);
+}
+
+// ---- the simulator's findings ----
+
+// Runs the tests in a child, because the simulator gives its verdict when a process ends: any finding of it
+// is a failure.
+static inline int cuda_run_watched(int (*group)(void))
+{
+    char report[] = "/tmp/isomer-cuda-report-XXXXXX", line[512];
+    int file = mkstemp(report), status = 0;
+    if (file < 0)
+        return 1;
+    close(file);
+    setenv("ISOMER_CUDASIM_REPORT", report, 1);
+    setenv("ISOMER_CUDASIM_QUIET", "1", 1);
+    pid_t child = fork();
+    if (child == 0)
+        exit(group());
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 1;
+    bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    FILE *lines = fopen(report, "r");
+    while (lines && fgets(line, sizeof line, lines)) {
+        bool clean = strstr(line, ": summary: ") && strstr(line, ", 0 findings");
+        if (!clean)
+            printf("the simulator: %s", line);
+        failed = failed || !clean;
+    }
+    if (lines)
+        fclose(lines);
+    unlink(report);
+    return failed;
 }
 
 #endif

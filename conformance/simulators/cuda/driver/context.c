@@ -81,6 +81,17 @@ void sim_context_end(sim_context *context, bool report)
     free(context);
 }
 
+// What is queued ends, or is dropped after an error, in the context that it belongs to.
+static void run_all_in(sim_context *context)
+{
+    CUcontext top = depth == STACK_DEPTH ? stack[--depth] : NULL;
+    stack[depth++] = context->object.handle;
+    sim_run_all();
+    depth--;
+    if (top)
+        stack[depth++] = top;
+}
+
 // ---- the primary context ----
 
 CUresult sim_primary_retain(CUcontext *context, CUdevice device)
@@ -106,7 +117,7 @@ CUresult sim_primary_release(CUdevice device, bool reset)
         return reset ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
     if (!reset && --sim.primary->retains)
         return CUDA_SUCCESS;
-    sim_run_all();
+    run_all_in(sim.primary);
     sim_context_end(sim.primary, !reset);
     return CUDA_SUCCESS;
 }
@@ -155,7 +166,7 @@ CUresult sim_context_destroy(CUcontext context)
     sim_context *dead = sim_handle_get(SIM_CONTEXT, context);
     if (!dead || dead->primary)
         return CUDA_ERROR_INVALID_CONTEXT;
-    sim_run_all();
+    run_all_in(dead);
     if (depth && stack[depth - 1] == context)
         depth--;
     sim_context_end(dead, true);

@@ -41,6 +41,9 @@ static size_t chip(void)
 int sim_attribute(CUdevice_attribute attribute, bool *out_known)
 {
     *out_known = (int)attribute > 0 && (int)attribute <= ATTRIBUTE_LAST;
+    for (uint32_t i = 0; i < sim.changed_count; i++)
+        if (sim.changed[i].attribute == (int)attribute)
+            return sim.changed[i].value;
     for (size_t i = 0; i < ATTRIBUTE_COUNT; i++)
         if (attributes[i].attribute == attribute)
             return attributes[i].values[chip()];
@@ -135,7 +138,8 @@ CUresult sim_device_capability(int *major, int *minor, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (device != 0)
         return CUDA_ERROR_INVALID_DEVICE;
-    *major = (int)sim.arch / 10;
-    *minor = (int)sim.arch % 10;
+    bool known;
+    *major = sim_attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, &known);
+    *minor = sim_attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, &known);
     return CUDA_SUCCESS;
 }

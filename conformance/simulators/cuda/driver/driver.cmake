@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# The CUDA simulator's driver half: one shared library over the PTX interpreter, and its tests. Included after simulators.cmake
-# has made isomer_ptx.
+# The CUDA simulator's driver half: one shared library over the PTX interpreter, and its tests. Included by simulators.cmake once
+# isomer_ptx is made.
 set(driver ${CMAKE_CURRENT_LIST_DIR})
 file(GLOB driver_sources CONFIGURE_DEPENDS ${driver}/*.c)
 file(GLOB driver_tests CONFIGURE_DEPENDS ${driver}/*_test.c)
@@ -20,6 +20,11 @@ endif()
 # For driver_fatbinary_test, which says that it is skipped where they are not.
 find_program(driver_fatbinary fatbinary HINTS /usr/local/cuda/bin)
 find_program(driver_ptxas ptxas HINTS /usr/local/cuda/bin)
+install(TARGETS isomer_cuda_simulator)
+if(NOT ISOMER_TESTS)
+  return()
+endif()
+
 foreach(source ${driver_tests})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})

@@ -41,8 +41,10 @@ static CUresult sim_enter(sim_entry *entry, const char *name, unsigned needs)
         return result;
     if (is_told_to_fail()) {
         entry->forced = sim.fail_error;
-        if (!(needs & SIM_ENDS))
-            return sim.fail_error;
+        if (!sim.failed_call)
+            sim.failed_call = name;
+        // What releases something does so, also where the context could not be made current before.
+        return needs & SIM_ENDS ? CUDA_SUCCESS : sim.fail_error;
     }
     if ((needs & SIM_INIT) && !sim.initialised)
         return CUDA_ERROR_NOT_INITIALIZED;

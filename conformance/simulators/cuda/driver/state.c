@@ -58,13 +58,14 @@ void sim_report(sim_finding finding, const char *call, const char *format, ...)
 
 static void report_summary(void)
 {
-    char line[256];
+    char line[320];
     int length =
         snprintf(line, sizeof line,
                  "cuda (simulated sm_%u): summary: %llu calls, %llu launches, %llu warp instructions, "
-                 "%llu findings\n",
+                 "%llu findings%s%s\n",
                  sim.arch, (unsigned long long)sim.calls, (unsigned long long)sim.launches,
-                 (unsigned long long)sim.instructions, (unsigned long long)sim.findings);
+                 (unsigned long long)sim.instructions, (unsigned long long)sim.findings,
+                 sim.failed_call ? ", told to fail from " : "", sim.failed_call ? sim.failed_call : "");
     if (sim.report_path || sim.findings)
         write_line(line, (size_t)length);
 }
@@ -166,6 +167,26 @@ static void fail_setting(void)
     sim.fail_from = from;
 }
 
+// Pairs attribute=value, ',' between, by the interface's numbers.
+static void changed_setting(void)
+{
+    const char *text = getenv("ISOMER_CUDASIM_ATTRIBUTES"), *at = text;
+    while (at && *at) {
+        uint64_t attribute, value;
+        bool right = parse_number(at, &attribute, &at) && attribute <= INT32_MAX && *at == '=' &&
+                     parse_number(at + 1, &value, &at) && value <= INT32_MAX && (*at == ',' || !*at) &&
+                     sim.changed_count < SIM_CHANGED;
+        if (!right) {
+            refuse("ISOMER_CUDASIM_ATTRIBUTES", text, "up to 8 pairs NUMBER=NUMBER, ',' between,");
+            sim.changed_count = 0;
+            return;
+        }
+        sim.changed[sim.changed_count].attribute = (int)attribute;
+        sim.changed[sim.changed_count++].value = (int)value;
+        at += *at == ',';
+    }
+}
+
 CUresult sim_set_up(void)
 {
     if (sim.memory)
@@ -186,6 +207,7 @@ CUresult sim_set_up(void)
         return CUDA_ERROR_NO_DEVICE;
     sim.memory_limit = bytes_setting("ISOMER_CUDASIM_MEMORY");
     fail_setting();
+    changed_setting();
     sim.slots[SIM_LEGACY].used = sim.slots[SIM_PTDS].used = true;
     sim.memory = ptx_memory_create(sim_total_bytes());
     return sim.memory ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;

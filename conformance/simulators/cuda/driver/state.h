@@ -22,6 +22,7 @@
 #define SIM_PTDS    1    // slot of CU_STREAM_PER_THREAD: one for all threads
 #define SIM_PENDING 4096 // operations that a stream holds back
 #define SIM_HANDLES (1u << 20)
+#define SIM_CHANGED 8
 #define SIM_VERSION 13000 // of the interface
 
 // ---- objects ----
@@ -241,9 +242,14 @@ typedef struct sim_state {
     uint64_t memory_limit, fail_call, schedule_seed, approximation_seed;
     bool fail_from, quiet, guard;
     CUresult fail_error;
+    const char *failed_call; // the first one that was told to fail
     uint32_t threads, version;
     ptx_mma mma;
     const char *lacks; // an entry point that cuGetProcAddress does not find
+    struct {
+        int attribute, value;
+    } changed[SIM_CHANGED]; // attributes that differ from the chip's
+    uint32_t changed_count;
     const char *report_path;
     bool in_host_call;
     ptx_memory *memory;
