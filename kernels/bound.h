@@ -14,7 +14,7 @@
 #define ISO_SUM_LEVELS 160
 
 // What matrix instructions may lose of a sum. All members are 0 where they lose nothing.
-typedef struct iso_span { // of terms that are summed in one accumulator
+typedef struct iso_span {  // of terms that are summed in one accumulator
     uint32_t count, terms; // all; those that are not 0
     double value, magnitude, squares, reach;
     double balance; // terms above 0 less those below
@@ -41,7 +41,8 @@ typedef struct iso_sum {
     double fine_scale;             // largest scale of a term near the subnormals; 0: there is none
     double smallest;               // operand's magnitude
     int lowest_bit;                // exponent of the lowest bit set in any product or term
-    uint32_t pieces; // terms of a matrix instruction that a kernel may cut a term into; the caller may raise it
+    uint32_t
+        pieces; // terms of a matrix instruction that a kernel may cut a term into; the caller may raise it
     iso_span span;
     iso_matrix_loss loss;
 } iso_sum;

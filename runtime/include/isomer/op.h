@@ -106,8 +106,8 @@ typedef struct iso_kernel {
     iso_dtype
         dtypes[3]; // portable kernels: the types of x, weight and y they were compiled for; NONE: not used
     uint32_t group_size;
-    // Whose instructions the kernel sums products with, and after how many terms of K at most it adds that sum
-    // to a float32 of its own; 0: at the end, or it does not say.
+    // Whose instructions the kernel sums products with, and after how many terms of K at most it adds that
+    // sum to a float32 of its own; 0: at the end, or it does not say.
     iso_matrix_kind matrix;
     uint32_t matrix_terms;
     iso_supports_fn supports;
