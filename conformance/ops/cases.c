@@ -71,12 +71,26 @@ iso_status conform_kernels_fit(const iso_op_info *op)
                           op->kernel_count, CONFORM_MAX_KERNELS);
 }
 
+static bool is_listed(const conform_triple *triples, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(triples[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+// The portable kernels' first: they are the same in every program, whichever tuned ones it was built with.
 uint32_t conform_triples(const iso_op_info *op, conform_triple out[CONFORM_MAX_TRIPLES])
 {
     uint32_t count = 0;
-    for (uint32_t k = 0; k < op->kernel_count && count < CONFORM_MAX_TRIPLES; k++)
-        if (op->kernels[k]->codes[0].format != ISO_CODE_NATIVE)
-            out[count++] = (conform_triple){op->kernels[k]->dtypes, strrchr(op->kernels[k]->name, '.') + 1};
+    for (int tuned = 0; tuned < 2; tuned++)
+        for (uint32_t k = 0; k < op->kernel_count && count < CONFORM_MAX_TRIPLES; k++) {
+            const iso_kernel *kernel = op->kernels[k];
+            const char *types = strrchr(kernel->name, '.') + 1;
+            if (kernel->codes[0].format != ISO_CODE_NATIVE &&
+                (strstr(kernel->name, ".portable.") == NULL) == tuned && !is_listed(out, count, types))
+                out[count++] = (conform_triple){kernel->dtypes, types};
+        }
     return count;
 }
 
