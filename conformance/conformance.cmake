@@ -60,4 +60,8 @@ if(TARGET isomer_cuda_simulator)
         ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=${chip};ISOMER_TEST_DEVICES=cuda:0")
     endforeach()
   endforeach()
+  # Every kernel where matrix instructions cut off as chips do.
+  add_test(NAME sm_90_cutting_ops_test COMMAND ops_test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set_tests_properties(sm_90_cutting_ops_test PROPERTIES TIMEOUT 900 LABELS cuda FAIL_REGULAR_EXPRESSION "cuda .simulated sm_90.: "
+    ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=sm_90;ISOMER_CUDASIM_MMA=chip;ISOMER_TEST_DEVICES=cuda:0")
 endif()

@@ -24,13 +24,13 @@
 static const struct {
     const iso_kernel *kernel; // NULL: this program was built without it
     const char *name, *kinds;
-    const char *least; // a tuned probe's chips: "sm80"
+    const char *backend, *least; // whose devices a tuned probe is for: "cuda" from "sm80" on; NULL: any
 } probes[CONFORM_PROBE_COUNT] = {
 #define CONFORM_PROBE(name, x, w, y, kinds)                                                                  \
-    {&iso_kernel_##name##_portable_##x##_##w##_##y, #name, kinds, NULL},
+    {&iso_kernel_##name##_portable_##x##_##w##_##y, #name, kinds, NULL, NULL},
 #include "conformance/profile/probes/probes.def"
 #define CONFORM_TUNED_PROBE(name, target, least, x, w, y, kinds)                                             \
-    {BUILT_##target(iso_kernel_##name##_##target##_##least##_##x##_##w##_##y), #name, kinds, #least},
+    {BUILT_##target(iso_kernel_##name##_##target##_##least##_##x##_##w##_##y), #name, kinds, #target, #least},
 #include "conformance/profile/probes/probes.def"
 };
 
@@ -62,18 +62,16 @@ const char *conform_probe_name(conform_probe probe)
 }
 
 // The number in "sm_90" or "sm80"; 0: none.
-static unsigned chip_number(const char *name)
+static unsigned chip_number(const char *arch)
 {
     unsigned number = 0;
-    if (sscanf(name, "sm_%u", &number) != 1 && sscanf(name, "sm%u", &number) != 1)
-        return 0;
-    return number;
+    return sscanf(arch, "sm_%u", &number) == 1 || sscanf(arch, "sm%u", &number) == 1 ? number : 0;
 }
 
 bool conform_probe_fits(const iso_device_info *info, conform_probe probe)
 {
-    const char *least = probes[probe].least;
-    return probes[probe].kernel && (!least || chip_number(info->arch) >= chip_number(least));
+    return !probes[probe].backend || (strcmp(info->backend, probes[probe].backend) == 0 &&
+                                      chip_number(info->arch) >= chip_number(probes[probe].least));
 }
 
 static const iso_native_kernel *native_form(const iso_device_info *info, conform_probe probe)
@@ -96,13 +94,16 @@ iso_status conform_probe_source(const iso_device_info *info, conform_probe probe
 {
     const iso_kernel *kernel = probes[probe].kernel;
     if (!conform_probe_fits(info, probe))
-        return iso_fail(ISO_UNSUPPORTED, "%s: the device is \"%s\"; the probe is for %s and later",
-                        conform_probe_name(probe), info->arch,
-                        kernel ? probes[probe].least : "programs that were built with its target, its chips");
+        return iso_fail(ISO_UNSUPPORTED, "%s: the device is %s \"%s\"; the probe is for %s from %s on",
+                        probes[probe].name, info->backend, info->arch, probes[probe].backend,
+                        probes[probe].least);
+    if (!kernel)
+        return iso_fail(ISO_UNSUPPORTED, "%s: this program was built without kernels for %s",
+                        probes[probe].name, probes[probe].backend);
     *out_source = (iso_module_source){.name = kernel->name, .group_size = kernel->group_size};
     set_arguments(probes[probe].kinds, out_source);
     for (uint32_t f = 0; f < ISO_MAX_CODE_FORMATS && info->code_formats[f] != ISO_CODE_NONE; f++) {
-        if (info->code_formats[f] == ISO_CODE_NATIVE && !probes[probe].least) {
+        if (info->code_formats[f] == ISO_CODE_NATIVE && !probes[probe].backend) {
             out_source->format = ISO_CODE_NATIVE;
             out_source->native = native_form(info, probe);
             out_source->entry = kernel->op;

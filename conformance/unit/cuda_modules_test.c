@@ -114,6 +114,34 @@ static void cut_cubin_head(iso_module_source *source)
     binary(source, elf_head, sizeof elf_head - 1);
 }
 
+// A head, and after it one section head or segment head that speaks of 16 bytes at 4096.
+static void cut_cubin_part(iso_module_source *source, bool is_segment)
+{
+    static unsigned char bytes[sizeof elf_head + 64];
+    memset(bytes, 0, sizeof bytes);
+    memcpy(bytes, elf_head, sizeof elf_head);
+    unsigned char *part = bytes + sizeof elf_head;
+    bytes[40] = bytes[32] = sizeof elf_head; // where section heads and segment heads are
+    bytes[41] = 0;
+    bytes[54] = 56;
+    bytes[60] = !is_segment;
+    bytes[56] = is_segment;
+    part[is_segment ? 0 : 4] = 1;
+    part[is_segment ? 9 : 25] = 16;
+    part[32] = 16;
+    binary(source, bytes, sizeof bytes);
+}
+
+static void cut_cubin_section(iso_module_source *source)
+{
+    cut_cubin_part(source, false);
+}
+
+static void cut_cubin_segment(iso_module_source *source)
+{
+    cut_cubin_part(source, true);
+}
+
 static void other_machine(iso_module_source *source)
 {
     static unsigned char bytes[sizeof elf_head];
@@ -139,6 +167,8 @@ static const bad_module bad_modules[] = {
     {"its head alone has", cut_fat_head},
     {"section head 0 lies beyond", cut_cubin},
     {"its head alone has", cut_cubin_head},
+    {"section 0 lies beyond", cut_cubin_section},
+    {"segment 0 lies beyond", cut_cubin_segment},
     {"machine 62", other_machine},
 };
 

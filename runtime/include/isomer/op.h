@@ -103,6 +103,9 @@ typedef enum iso_matrix_kind {
 typedef struct iso_kernel {
     const char *name; // "op.backend.variant", the same string in logs, benches and expectation lists
     const char *op;
+    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL: any.
+    const char *backend;
+    const char *arch;
     iso_dtype
         dtypes[3]; // portable kernels: the types of x, weight and y they were compiled for; NONE: not used
     uint32_t group_size;
@@ -114,6 +117,7 @@ typedef struct iso_kernel {
     iso_launch_fn launch;
     // A kernel of two launches: the first leaves partial results in scratch memory, the second, after a
     // barrier, combines them. Its code has this entry point beside the op's; NULL where there is one launch.
+    // combine_launch says groups[0] = 0 where a call has nothing to combine: then it is not recorded.
     const char *combine_entry;
     uint32_t combine_group_size;
     iso_launch_fn combine_launch;

@@ -71,6 +71,7 @@ void sim_context_end(sim_context *context, bool report)
         }
     sim_memory_release(context, report);
     sim_hosts_release(context, report);
+    sim_counts_write();
     if (report && !sim.call)
         sim_report(SIM_LEAK_FINDING, NULL, "a context by %s (object %llu) was never %s",
                    context->object.made_by, (unsigned long long)context->object.number,

@@ -193,6 +193,8 @@ CUresult sim_set_up(void)
         return CUDA_SUCCESS;
     const char *path = getenv("ISOMER_CUDASIM_REPORT");
     sim.report_path = path && *path ? path : NULL;
+    path = getenv("ISOMER_CUDASIM_COUNTS");
+    sim.counts_path = path && *path ? path : NULL;
     sim.quiet = number_setting("ISOMER_CUDASIM_QUIET", 0, 1);
     sim.guard = number_setting("ISOMER_CUDASIM_GUARD", 1, 1);
     sim.schedule_seed = number_setting("ISOMER_CUDASIM_SEED", 0, UINT64_MAX);
@@ -322,6 +324,7 @@ __attribute__((destructor)) static void sim_exit(void)
         sim_object *context;
         while ((context = sim_handle_first(SIM_CONTEXT, NULL)))
             sim_context_end((sim_context *)context, true);
+        sim_counts_write();
         sim_pools_release();
         sim_memory_release(NULL, true);
         sim_handles_release();

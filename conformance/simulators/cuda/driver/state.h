@@ -57,6 +57,7 @@ typedef struct sim_context {
 typedef struct sim_module {
     sim_object object;
     ptx_module *ptx;
+    uint32_t checksum, text_bytes;   // of its text, where instructions are counted
     struct sim_function **functions; // one for each kernel, made when first asked for
 } sim_module;
 
@@ -230,6 +231,13 @@ bool sim_work_uses(const sim_work *work, uint64_t begin, uint64_t end);
 bool sim_work_touches(const sim_work *work, uint64_t address, bool only_writes);
 void sim_work_guard(sim_work *work, bool on);
 
+// Where the launch adds what it executes; NULL: nothing is counted.
+ptx_counts *sim_counts_of(const sim_work *work);
+// Appends what was counted to the file, and forgets it.
+void sim_counts_write(void);
+// As POSIX's cksum.
+uint32_t sim_checksum(const char *text, size_t bytes);
+
 // ---- the device ----
 
 typedef struct sim_state {
@@ -251,6 +259,7 @@ typedef struct sim_state {
     } changed[SIM_CHANGED]; // attributes that differ from the chip's
     uint32_t changed_count;
     const char *report_path;
+    const char *counts_path; // NULL: nothing is counted
     bool in_host_call;
     ptx_memory *memory;
     sim_slot slots[SIM_STREAMS];

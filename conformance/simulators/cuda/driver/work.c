@@ -315,6 +315,7 @@ static CUresult run_launch(const sim_work *work)
         .schedule_seed = sim.schedule_seed,
         .report = report_kernel,
         .user = (void *)(uintptr_t)work->call,
+        .counts = sim_counts_of(work),
     };
     memcpy(launch.grid, work->u.launch.grid, sizeof launch.grid);
     memcpy(launch.block, work->u.launch.block, sizeof launch.block);

@@ -80,6 +80,7 @@ typedef struct ptx_block {
     uint64_t budget;
     uint32_t next_warp;
     uint64_t random;
+    ptx_counts counts;
 } ptx_block;
 
 // One launch.
@@ -176,6 +177,10 @@ void ptx_lanes_exit(ptx_warp *warp, const ptx_insn *insn, uint32_t mask);
 void ptx_run_warp(ptx_warp *warp, uint64_t quantum);
 void ptx_barriers_check(ptx_block *block);
 bool ptx_block_step(ptx_block *block, uint64_t quantum); // false: the block has ended
+
+// Adds the instruction to the block's counts, before it is executed.
+void ptx_count(ptx_warp *warp, const ptx_insn *insn, uint32_t mask);
+void ptx_counts_add(ptx_counts *to, const ptx_counts *from);
 
 // One access of up to 32 lanes to one space.
 typedef struct ptx_access {

@@ -134,7 +134,8 @@ static bool branch(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
     return true;
 }
 
-void ptx_run_warp(ptx_warp *warp, uint64_t quantum)
+// Twice, so that it costs nothing where nothing is counted.
+static inline __attribute__((always_inline)) void run_warp(ptx_warp *warp, uint64_t quantum, bool counts)
 {
     const ptx_insn *insns = warp->block->run->kernel->insns;
     uint64_t lanes = 0, left = quantum;
@@ -154,6 +155,8 @@ void ptx_run_warp(ptx_warp *warp, uint64_t quantum)
             uint32_t p = *(const uint32_t *)(warp->base[0] + insn->guard);
             mask &= insn->guard_not ? ~p : p;
         }
+        if (counts)
+            ptx_count(warp, insn, mask);
         left--;
         lanes += mask == PTX_ALL ? PTX_LANES : (uint64_t)__builtin_popcount(mask);
         if (!insn->leaves) {
@@ -172,6 +175,14 @@ void ptx_run_warp(ptx_warp *warp, uint64_t quantum)
     warp->active = 0;
     warp->executed += quantum - left;
     warp->lanes_executed += lanes;
+}
+
+void ptx_run_warp(ptx_warp *warp, uint64_t quantum)
+{
+    if (warp->block->run->launch->counts)
+        run_warp(warp, quantum, true);
+    else
+        run_warp(warp, quantum, false);
 }
 
 // ---- lanes that wait for one another ----

@@ -25,7 +25,7 @@ typedef struct ptx_type_info {
 extern const ptx_type_info ptx_types[PTX_TYPE_COUNT];
 
 typedef enum ptx_op {
-#define PTX_OP(name) PTX_OP_##name,
+#define PTX_OP(name, class) PTX_OP_##name,
 #include "ops.def"
 #undef PTX_OP
     PTX_OP_COUNT
@@ -105,6 +105,7 @@ typedef struct ptx_insn {
     uint16_t op;
     uint8_t type[4], guard_not, leaves; // leaves: may change the set of active lanes or block it
     uint8_t wide_address;               // the address register has 64 bits
+    uint8_t class;                      // ptx_class, that it is counted in
     ptx_mods m;
 } ptx_insn;
 
@@ -210,6 +211,9 @@ typedef struct ptx_arena ptx_arena;
 ptx_arena *ptx_arena_create(void);
 void ptx_arena_destroy(ptx_arena *arena);
 void *ptx_arena_alloc(ptx_arena *arena, size_t bytes); // zeroed; NULL when there is none
+
+// The class that the instruction is counted in.
+ptx_class ptx_class_of(const ptx_insn *insn);
 
 // The function that executes an instruction; NULL: the interpreter has none for this form.
 ptx_run *ptx_select(const ptx_insn *insn);

@@ -173,6 +173,7 @@ static void begin_block(ptx_block *block, uint64_t number)
     block->acquired = NULL;
     block->budget = run->launch->instruction_limit ? run->launch->instruction_limit : 1ull << 32;
     block->random = run->launch->schedule_seed * 0x9e3779b97f4a7c15ull + number;
+    memset(&block->counts, 0, sizeof block->counts);
     memset(block->barriers, 0, sizeof block->barriers);
     memset(block->known, 0, sizeof block->known);
     memset(block->shared_w, 0, 3ull * (run->window_bytes + 64) / 4 * 4);
@@ -196,6 +197,8 @@ static void end_block(ptx_block *block)
     pthread_mutex_lock(&run->lock);
     run->result->warp_instructions += executed;
     run->result->lane_instructions += lanes;
+    if (run->launch->counts)
+        ptx_counts_add(run->launch->counts, &block->counts);
     pthread_mutex_unlock(&run->lock);
 }
 

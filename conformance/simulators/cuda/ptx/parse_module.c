@@ -429,6 +429,7 @@ static void finish_kernel(ptx_loader *loader, uint32_t line)
     for (uint32_t i = 0; i < kernel->insn_count; i++) {
         ptx_insn *insn = &kernel->insns[i];
         insn->run = ptx_select(insn);
+        insn->class = (uint8_t)ptx_class_of(insn);
         if (!insn->run)
             ptx_fail(loader, insn->line, "no way to execute this form of the instruction");
     }

@@ -135,6 +135,28 @@ typedef enum ptx_mma {
     PTX_MMA_CHIP,        // a model of chips: cut off after a few bits, block by block (exec_mma.c)
 } ptx_mma;
 
+typedef enum ptx_class {
+#define PTX_CLASS(name, word) PTX_CLASS_##name,
+#include "classes.def"
+#undef PTX_CLASS
+    PTX_CLASS_COUNT
+} ptx_class;
+
+// What warps did. An instruction counts once for each time that lanes of a warp come to it together, also
+// where its guard lets none of them execute it; bytes are those of the lanes that do. A sector is 32 aligned
+// bytes of global memory, counted once for each access of a warp. A shared cycle is what one access takes of
+// 32 banks of 4 bytes.
+typedef struct ptx_counts {
+    uint64_t warps[PTX_CLASS_COUNT];
+    uint64_t tensor_flops,
+        tensor_flops_8bit; // dense, 2 for a product and its sum; 8bit: those of operands of 8 bits
+    uint64_t read_bytes, written_bytes; // of global memory
+    uint64_t read_sectors, written_sectors;
+    uint64_t shared_bytes, shared_cycles;
+} ptx_counts;
+
+const char *ptx_class_name(ptx_class class);
+
 typedef struct ptx_launch {
     const ptx_kernel *kernel;
     uint32_t grid[3], block[3];
@@ -156,6 +178,7 @@ typedef struct ptx_launch {
     uint64_t instruction_limit;
     ptx_report_function *report;
     void *user;
+    ptx_counts *counts; // added to; NULL: nothing is counted
 } ptx_launch;
 
 typedef struct ptx_launch_result {
