@@ -103,7 +103,8 @@ typedef enum iso_matrix_kind {
 typedef struct iso_kernel {
     const char *name; // "op.backend.variant", the same string in logs, benches and expectation lists
     const char *op;
-    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL: any.
+    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL:
+    // any.
     const char *backend;
     const char *arch;
     iso_dtype
