@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Batch invariance of the matrix products: on every device and with every kernel, the first rows of a result
-// have the same bits whether they are computed alone or with more rows behind them. A kernel that takes
-// another path or another order of summation for one row, for a tile that is not full, or for a second tile
-// fails here. Also the refusals of the contract checks that name what is wrong.
+// Batch invariance of the ops that have kernels of several paths: on every device and with every kernel, the
+// first rows of a result have the same bits whether they are computed alone or with more rows behind them. A
+// kernel that takes another path or another order of summation for one row, for a tile that is not full, for
+// a second tile, or for a launch that splits the context fails here. Also the refusals of the contract checks
+// that name what is wrong.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,10 @@
 #include "kernels/grouped_linear/op.h"
 #include "kernels/head_linear/op.h"
 #include "kernels/linear/op.h"
+#include "kernels/mla_attention/op.h"
 #include "kernels/op_list.h"
+#include "kernels/rms_norm/op.h"
+#include "kernels/router/op.h"
 #include "runtime/plan/plan_internal.h"
 
 #define ALL_ROWS 37
@@ -67,6 +71,26 @@ static void shorten_head_linear(void *params, uint32_t rows)
 {
     iso_head_linear *p = params;
     p->x.dims[0] = p->y.dims[0] = rows;
+}
+
+static void shorten_rms_norm(void *params, uint32_t rows)
+{
+    iso_rms_norm *p = params;
+    p->x.dims[0] = p->y.dims[0] = rows;
+}
+
+static void shorten_router(void *params, uint32_t rows)
+{
+    iso_router *p = params;
+    p->logits.dims[0] = p->index.dims[0] = p->weight.dims[0] = rows;
+}
+
+static void shorten_mla_attention(void *params, uint32_t rows)
+{
+    iso_mla_attention *p = params;
+    p->q_latent.dims[0] = p->q_rope.dims[0] = p->y.dims[0] = rows;
+    p->positions.dims[0] = p->positions.row_stride = rows;
+    p->sequence.dims[0] = p->sequence.row_stride = rows;
 }
 
 // One expert has all rows, in their order: full tiles, then the rest.
@@ -240,6 +264,43 @@ static void head_linear_rows(void **state)
         });
 }
 
+// Widths of one warp's, and of a group's: 2050 elements are more than a piece for each thread.
+static void rms_norm_rows(void **state)
+{
+    (void)state;
+    const uint32_t widths[] = {70, 2050};
+    for (uint32_t i = 0; i < 2; i++)
+        run_subject(&(subject){
+            .op = iso_ops()->ops[iso_op_rms_norm],
+            .numbers = {ALL_ROWS, widths[i], 0, 0},
+            .dtypes = {{F32, BF16, F32}, {BF16, F32, BF16}},
+            .shorten = shorten_rms_norm,
+        });
+}
+
+static void router_rows(void **state)
+{
+    (void)state;
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_router],
+        .numbers = {ALL_ROWS, 64, 6, 8, 3, 8},
+        .dtypes = {{F32, ISO_DTYPE_NONE, ISO_DTYPE_NONE}},
+        .shorten = shorten_router,
+    });
+}
+
+// Two segments of context. Few tokens of 49 heads are a launch that splits it, many are one that does not.
+static void mla_attention_rows(void **state)
+{
+    (void)state;
+    run_subject(&(subject){
+        .op = iso_ops()->ops[iso_op_mla_attention],
+        .numbers = {ALL_ROWS, 49, 16, 8, 2, 300, 0, 0},
+        .dtypes = {{BF16, ISO_DTYPE_NONE, BF16}},
+        .shorten = shorten_mla_attention,
+    });
+}
+
 static void linear_check_names_the_fault(void **state)
 {
     (void)state;
@@ -292,6 +353,9 @@ int main(void)
         cmocka_unit_test(linear_rows),
         cmocka_unit_test(grouped_linear_rows),
         cmocka_unit_test(head_linear_rows),
+        cmocka_unit_test(rms_norm_rows),
+        cmocka_unit_test(router_rows),
+        cmocka_unit_test(mla_attention_rows),
         cmocka_unit_test(linear_check_names_the_fault),
         cmocka_unit_test(head_linear_check_limits_the_rows),
     };

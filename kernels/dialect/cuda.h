@@ -6,8 +6,10 @@ typedef unsigned int u32;
 typedef int i32;
 #define FUNC __device__ __forceinline__
 // One group on a multiprocessor is enough: unasked, the assembler spills registers to fit in as many as shared memory allows.
+// A tuned text may ask for more.
+#define LAUNCH_BOUNDS(group) __launch_bounds__(group, 1)
 #define KERNEL_BEGIN(name, group) \
-    extern "C" __global__ void __launch_bounds__(group, 1) name(uint count
+    extern "C" __global__ void LAUNCH_BOUNDS(group) name(uint count
 #define IN(t, n) IN_(t, n)
 #define IN_(t, n) , const t *__restrict__ n
 #define OUT(t, n) OUT_(t, n)

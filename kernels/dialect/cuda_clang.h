@@ -3,11 +3,11 @@
 // own builtins, so that clang compiles it with -nocudainc -nocudalib. Included before the dialect's text;
 // knows nothing of any kernel. Square roots and divisions are the correctly rounded instructions, as nvcc's
 // defaults give them.
-#define __device__           __attribute__((device))
-#define __global__           __attribute__((global))
-#define __shared__           __attribute__((shared))
-#define __constant__         __attribute__((constant))
-#define __forceinline__      __inline__ __attribute__((always_inline))
+#define __device__             __attribute__((device))
+#define __global__             __attribute__((global))
+#define __shared__             __attribute__((shared))
+#define __constant__           __attribute__((constant))
+#define __forceinline__        __inline__ __attribute__((always_inline))
 #define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
 
 struct iso_clang_index {

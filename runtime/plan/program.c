@@ -70,6 +70,8 @@ iso_status iso_program_record(const iso_program *program, const void *params, co
     for (uint32_t i = 0; i < iso_kernel_launch_count(program->kernel); i++) {
         iso_launch launch;
         plan_launch(program->kernel, i, params, scratch, &launch);
+        if (i > 0 && launch.groups[0] == 0) // this call left nothing to combine
+            continue;
         iso_dispatch dispatch = {.label = program->kernel->name, .arg_count = launch.arg_count};
         memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
         memcpy(dispatch.args, launch.args, launch.arg_count * sizeof *launch.args);

@@ -101,6 +101,7 @@ typedef struct iso_kernel {
     iso_launch_fn launch;
     // A kernel of two launches: the first leaves partial results in scratch memory, the second, after a
     // barrier, combines them. Its code has this entry point beside the op's; NULL where there is one launch.
+    // combine_launch says groups[0] = 0 where a call has nothing to combine: then it is not recorded.
     const char *combine_entry;
     uint32_t combine_group_size;
     iso_launch_fn combine_launch;
