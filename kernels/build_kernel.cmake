@@ -16,6 +16,7 @@ set(defines "#define X_${X} 1\n#define W_${W} 1\n#define Y_${Y} 1\n")
 string(REGEX REPLACE "\\.c$" "" stem ${OUT})
 set(objects "") # what the C file defines before the kernel
 set(declarations "")
+set(for_whom "")  # whose devices a tuned kernel is for
 set(codes "")   # the initialisers of iso_kernel.codes
 
 # ---- texts ----
@@ -140,10 +141,11 @@ endmacro()
 # ---- the kernel ----
 
 if(TUNED)
-  string(REGEX MATCH "^([a-z]+)_([a-z]*([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
+  string(REGEX MATCH "^([a-z]+)_(([a-z]*)([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
   set(target ${CMAKE_MATCH_1})
   set(tag ${CMAKE_MATCH_2})
-  set(arch ${CMAKE_MATCH_3})
+  set(arch ${CMAKE_MATCH_4})
+  set(for_whom "    .backend = \"${target}\",\n    .arch = \"${CMAKE_MATCH_3}_${arch}\",\n")
   set(TEXT ${KERNELS}/${OP}/${TUNED}.cu)
   set(header kernels/functions.h)
   set(name ${OP}.${target}.${tag}.${variant})
@@ -174,7 +176,7 @@ endif()
 if(NOT kernel MATCHES "KERNEL_BEGIN\\(${OP}, ([0-9]+)\\)")
   message(FATAL_ERROR "${TEXT} has no line KERNEL_BEGIN(${OP}, <group size>)")
 endif()
-set(fields "    .group_size = ${CMAKE_MATCH_1},\n")
+set(fields "${for_whom}    .group_size = ${CMAKE_MATCH_1},\n")
 if(calls_stem)
   string(APPEND fields "    .supports = ${calls_stem}_supports,\n    .launch = ${calls_stem}_launch,\n")
 endif()

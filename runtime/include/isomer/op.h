@@ -94,6 +94,9 @@ typedef struct iso_kernel_code {
 typedef struct iso_kernel {
     const char *name; // "op.backend.variant", the same string in logs, benches and expectation lists
     const char *op;
+    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL: any.
+    const char *backend;
+    const char *arch;
     iso_dtype
         dtypes[3]; // portable kernels: the types of x, weight and y they were compiled for; NONE: not used
     uint32_t group_size;
