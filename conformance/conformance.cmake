@@ -40,6 +40,11 @@ add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
 target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
 
 if(TARGET isomer_cuda_simulator)
+  # For tools/cuda-roofline.
+  add_executable(cuda_roofline conformance/cuda/roofline.c)
+  target_link_libraries(cuda_roofline PRIVATE isomer_conformance isomer_static PkgConfig::JANSSON m)
+  add_dependencies(cuda_roofline isomer_cuda_simulator)
+
   # Libraries in the place of a driver and of a compiler, for what the simulator and NVRTC do not do on demand.
   foreach(stub cuda_driver_stub nvrtc_stub)
     add_library(${stub} MODULE conformance/unit/stubs/${stub}.c)
