@@ -25,6 +25,10 @@ static iso_device_info unlimited_for(const iso_kernel *kernel)
                             .max_argument_bytes = UINT32_MAX,
                             .features = UINT32_MAX};
     info.code_formats[0] = kernel->codes[0].format;
+    if (kernel->backend) {
+        iso_copy_text(info.backend, sizeof info.backend, kernel->backend);
+        iso_copy_text(info.arch, sizeof info.arch, kernel->arch);
+    }
     return info;
 }
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Grouped linear layer on the tensor cores of sm_80: a group computes 16 features of one tile of the router's (at most 8
-// rows of one expert), exactly as linear computes 16 features of at most 8 rows (kernels/linear/cuda_sm80.cu, where the
-// design stands). The groups of one expert's tiles run side by side, so that its matrix is read from memory once and from the
-// second level cache for the rest. Groups of unused tiles end at once.
+// Grouped linear layer on the tensor cores of sm_80: a group computes 16 features of one tile of the router's (at
+// most 8 rows of one expert), exactly as linear computes 16 features of at most 8 rows (kernels/linear/cuda_sm80.cu,
+// where the design stands). The groups of one expert's tiles run side by side, so that its matrix is read from
+// memory once and from the second level cache for the rest. Groups of unused tiles end at once.
 #include "cuda_sm80.kh"
 #include "cuda_matmul.kh"
+
+// The parts of K depend on it and are not stated: 0. Scaled sums are of one block.
+KERNEL_MATRIX(BF16, BF16, BF16, 0)
+KERNEL_MATRIX(BF16, E4M3, BF16, 128)
+KERNEL_MATRIX(E4M3, E4M3, E4M3, 128)
 
 KERNEL_BEGIN(grouped_linear, 128)
     IN(X_TYPE, x)
@@ -28,7 +33,8 @@ KERNEL_BODY
         return; // all threads of the group
     matmul_tile tile;
     tile.weight = (const byte *)weight + (u64)TO_UINT(expert) * features * (width * MATMUL_W_BYTES);
-    tile.w_scale = weight_scale + (TO_UINT(expert) * ((features + 127u) >> 7) + (first_feature >> 7)) * ((width + 127u) >> 7);
+    uint scale_row = TO_UINT(expert) * ((features + 127u) >> 7) + (first_feature >> 7);
+    tile.w_scale = weight_scale + scale_row * ((width + 127u) >> 7);
     tile.x = (const byte *)x + (u64)x_offset * MATMUL_X_BYTES;
     tile.x_scale = x_scale;
     tile.row = row;

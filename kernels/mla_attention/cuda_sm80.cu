@@ -239,6 +239,9 @@ FUNC block block_of(uint group, uint heads)
     return here;
 }
 
+// Scores and columns are summed over different counts: 0.
+KERNEL_MATRIX(BF16, NONE, BF16, 0)
+
 KERNEL_BEGIN(mla_attention, 256)
     IN(u32, q_latent)     // [count, heads, latent] bf16
     IN(u32, q_rope)       // [count, heads, rope] bf16
