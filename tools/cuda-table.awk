@@ -69,7 +69,7 @@ function count_of(tool, which,   i, good, all) {
 function spilled(tool, which) {
     if (!knows[tool, which])
         return "not here"
-    return spills[tool, which] ? spills[tool, which] " entries, up to " most_spilled[tool, which] " bytes" : "0"
+    return spills[tool, which] ? spills[tool, which] " entr" (spills[tool, which] == 1 ? "y" : "ies") ", up to " most_spilled[tool, which] " bytes" : "0"
 }
 
 function cell(which, stem, entry,   text, t) {

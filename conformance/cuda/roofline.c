@@ -249,17 +249,19 @@ static void print_model(const shape *shape, const iso_op_cost *cost, const launc
     }
     double peak = !tensor ? FLOPS_SINGLE : fp8 ? FLOPS_8BIT : FLOPS_16BIT;
     m.roofline = fmax(flops / peak, m.memory);
-    printf(
-        "| %s, %s | %.4g | %.4g | %.4g | %.4g | %.1f | %.2f | %.2f | %.2f | %.2f | %.2f | %s | %.0f %% |\n",
-        shape->kernel + strlen(shape->op) + 1, shape->what, flops * 1e-6, requested * 1e-6, bytes * 0x1p-20,
-        moved * 0x1p-20, flops / bytes, m.roofline * 1e6, m.issue * 1e6, m.tensor * 1e6, m.shared * 1e6,
-        m.memory * 1e6, limit(&m), 100 * m.roofline / largest(&m));
+    const double figures[] = {flops * 1e-9,   requested * 1e-9, bytes * 0x1p-20, moved * 0x1p-20,
+                              flops / bytes,  m.roofline * 1e6, m.issue * 1e6,   m.tensor * 1e6,
+                              m.shared * 1e6, m.memory * 1e6};
+    printf("| %s, %s |", shape->kernel + strlen(shape->op) + 1, shape->what);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        printf(" %.3g |", figures[i]);
+    printf(" %s | %.1f %% |\n", limit(&m), 100 * m.roofline / largest(&m));
 }
 
 static void print_heads(bool model)
 {
     if (model) {
-        printf("\n| kernel, shape | Mflop | of mma | MiB | touched, MiB | flop/byte | roofline, µs | issue, "
+        printf("\n| kernel, shape | Gflop | by mma | MiB | touched, MiB | flop/byte | roofline, µs | issue, "
                "µs | mma, µs | "
                "shared, µs | memory, µs | limit | part of the roofline |\n"
                "| --- |%s --- | ---: |\n",
