@@ -12,6 +12,8 @@ typedef int i32;
     extern "C" __global__ void LAUNCH_BOUNDS(group) name(uint count
 #define IN(t, n) IN_(t, n)
 #define IN_(t, n) , const t *__restrict__ n
+#define IN_PLACE(t, n) IN_PLACE_(t, n)
+#define IN_PLACE_(t, n) , const t *n
 #define OUT(t, n) OUT_(t, n)
 #define OUT_(t, n) , t *n
 #define VALUE(t, n) , t n

@@ -12,6 +12,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) buffer i32_ptr { in
     layout(local_size_x = group) in; layout(push_constant, scalar) uniform Args { uint count;
 #define IN(t, n) IN_(t, n)
 #define IN_(t, n) t##_ptr n;
+#define IN_PLACE(t, n) IN_(t, n)
 #define OUT(t, n) IN_(t, n)
 #define VALUE(t, n) t n;
 #define KERNEL_SHARED };

@@ -8,6 +8,8 @@ typedef int i32;
     __kernel __attribute__((reqd_work_group_size(group, 1, 1))) void name(uint count
 #define IN(t, n) IN_(t, n)
 #define IN_(t, n) , __global const t *restrict n
+#define IN_PLACE(t, n) IN_PLACE_(t, n)
+#define IN_PLACE_(t, n) , __global const t *n
 #define OUT(t, n) OUT_(t, n)
 #define OUT_(t, n) , __global t *n
 #define VALUE(t, n) , t n

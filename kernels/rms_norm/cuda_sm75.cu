@@ -90,7 +90,7 @@ FUNC void scale_piece(float v[8], float scale, const uint *weight, uint i, uint 
 }
 
 KERNEL_BEGIN(rms_norm, 256)
-    OUT(u32, x)      // [count, width] X, rows x_stride apart; y may be the same memory, which IN would rule out
+    IN_PLACE(u32, x) // [count, width] X, rows x_stride apart
     IN(u32, weight)  // [width] W
     OUT(u32, y)      // [count, width] as x, rows y_stride apart
     VALUE(uint, width)
