@@ -40,11 +40,17 @@ add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
 target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
 
 if(TARGET isomer_cuda_simulator)
+  # For tools/cuda-roofline.
+  add_executable(cuda_roofline conformance/cuda/roofline.c)
+  target_link_libraries(cuda_roofline PRIVATE isomer_conformance isomer_static PkgConfig::JANSSON m)
+  add_dependencies(cuda_roofline isomer_cuda_simulator)
+
   # Libraries in the place of a driver and of a compiler, for what the simulator and NVRTC do not do on demand.
   foreach(stub cuda_driver_stub nvrtc_stub)
     add_library(${stub} MODULE conformance/unit/stubs/${stub}.c)
   endforeach()
-  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_refusals_test cuda_nvrtc_test orders_test)
+  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_refusals_test cuda_nvrtc_test orders_test
+          matrix_sums_test)
     add_dependencies(${name} isomer_cuda_simulator cuda_driver_stub nvrtc_stub)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
       "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>"
@@ -59,4 +65,8 @@ if(TARGET isomer_cuda_simulator)
         ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=${chip};ISOMER_TEST_DEVICES=cuda:0")
     endforeach()
   endforeach()
+  # Every kernel where matrix instructions cut off as chips do.
+  add_test(NAME sm_90_cutting_ops_test COMMAND ops_test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set_tests_properties(sm_90_cutting_ops_test PROPERTIES TIMEOUT 900 LABELS cuda FAIL_REGULAR_EXPRESSION "cuda .simulated sm_90.: "
+    ENVIRONMENT "ISOMER_CUDA_DRIVER=$<TARGET_FILE:isomer_cuda_simulator>;ISOMER_CUDA_NVRTC=off;ISOMER_CUDASIM_ARCH=sm_90;ISOMER_CUDASIM_MMA=chip;ISOMER_TEST_DEVICES=cuda:0")
 endif()

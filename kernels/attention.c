@@ -156,8 +156,10 @@ void iso_average_store(iso_average *average, iso_dtype dtype, double *value, dou
     const iso_numerics *numerics = average->numerics;
     uint32_t width = iso_tensor_width(average->values);
     double top = weigh_keys(average), rescalings = count_rescalings(average);
-    for (uint32_t i = 0; i < width; i++)
+    for (uint32_t i = 0; i < width; i++) {
         average->elements[i] = (iso_average_element){.sum = iso_sum_begin(numerics)};
+        average->elements[i].sum.pieces = 3; // a weight is a float32: three BF16 multiply it without loss
+    }
     for (uint32_t k = 0; k < average->count; k++)
         for (uint32_t i = 0; i < width; i++)
             iso_sum_add(&average->elements[i].sum, average->keys[k].weight,
@@ -165,9 +167,10 @@ void iso_average_store(iso_average *average, iso_dtype dtype, double *value, dou
     double drift = add_weight_errors(average, top, rescalings);
     double ends =
         iso_gamma_averaged(numerics, average->count + rescalings) + numerics->root_unit + numerics->unit;
+    bool cuts = numerics->biased || numerics->matrix_unit > 0; // errors of different scores are alike, then
     for (uint32_t i = 0; i < width; i++) {
         const iso_average_element *at = &average->elements[i];
-        double scores = numerics->biased ? at->linear : fmin(at->linear, LAMBDA * sqrt(at->squares));
+        double scores = cuts ? at->linear : fmin(at->linear, LAMBDA * sqrt(at->squares));
         double moved = (at->steady + scores) / fmax(1 - drift, 0);
         double error =
             fmin(moved, at->farthest) + iso_sum_error(&at->sum, rescalings) + fabs(at->sum.value) * ends;

@@ -27,6 +27,15 @@ const iso_numerics iso_numerics_ieee = {
     .bf16_unit = 0x1p-8,
 };
 
+iso_numerics iso_kernel_numerics(const iso_kernel *kernel, const iso_numerics *device)
+{
+    iso_numerics own = *device;
+    bool sums = kernel && kernel->matrix > ISO_MATRIX_NONE && kernel->matrix < ISO_MATRIX_COUNT;
+    own.matrix_unit = sums ? device->matrix_units[kernel->matrix] : 0;
+    own.matrix_terms = sums ? kernel->matrix_terms : 0;
+    return own;
+}
+
 double iso_gamma(const iso_numerics *numerics, double roundings)
 {
     double sum = roundings * numerics->unit;
@@ -66,8 +75,57 @@ static int lowest_bit(double value)
 
 iso_sum iso_sum_begin(const iso_numerics *numerics)
 {
-    return (iso_sum){.numerics = numerics, .smallest = INFINITY, .lowest_bit = INT32_MAX};
+    return (iso_sum){.numerics = numerics, .smallest = INFINITY, .lowest_bit = INT32_MAX, .pieces = 1};
 }
+
+// ---- matrix instructions ----
+
+// The fewest terms of K that an instruction adds up: an accumulator is cut off once for so many.
+#define MATRIX_K 16.0
+
+// Each term, and the accumulator once an instruction, is cut off towards 0 by at most one unit of the largest
+// of terms and sums. The worst case has them all on one side. Likely, what terms above 0 lose makes up for
+// what those below lose, but for their difference in number and for chance; the accumulators' add up.
+static void close_span(const iso_sum *sum, iso_matrix_loss *loss)
+{
+    const iso_span *span = &sum->span;
+    double terms = (double)span->terms * sum->pieces;
+    // Where a kernel divides K at places of its own, its sums are differences of two of these.
+    double reach = fmax(span->reach, sqrt(span->squares)) * (sum->numerics->matrix_terms ? 1 : 2);
+    double largest = fmin(reach, span->magnitude);
+    loss->worst += (1 + 1 / MATRIX_K) * terms * span->magnitude;
+    loss->balance += span->balance * sum->pieces * largest;
+    loss->squares += terms * largest * largest;
+    loss->steady += ceil(terms / MATRIX_K) * largest;
+}
+
+static void add_to_span(iso_sum *sum, double term)
+{
+    iso_span *span = &sum->span;
+    if (term != 0 && isfinite(term)) {
+        span->terms++;
+        span->value += term;
+        span->magnitude += fabs(term);
+        span->squares += term * term;
+        span->reach = fmax(span->reach, fabs(span->value));
+        span->balance += term > 0 ? 1 : -1;
+    }
+    if (++span->count == sum->numerics->matrix_terms) {
+        close_span(sum, &sum->loss);
+        *span = (iso_span){0};
+    }
+}
+
+// Of `terms` losses in [0, 1] each, chance makes at most LAMBDA / 2 sqrt(terms): Hoeffding's inequality.
+static double matrix_error(const iso_sum *sum, bool averages)
+{
+    iso_matrix_loss loss = sum->loss;
+    close_span(sum, &loss);
+    double likely = fabs(loss.balance) + LAMBDA / 2 * sqrt(loss.squares) + loss.steady;
+    return sum->numerics->matrix_unit * (averages ? fmin(loss.worst, likely) : loss.worst);
+}
+
+// ---- sums ----
 
 // Four exponents a level.
 static uint32_t level_of(double magnitude)
@@ -90,7 +148,7 @@ static void note_flushing(iso_sum *sum, double a, double b, double scale, double
         sum->fine_scale = fmax(sum->fine_scale, fmax(1, fabs(scale)));
 }
 
-void iso_sum_add(iso_sum *sum, double a, double b, double scale)
+static void add_term(iso_sum *sum, double a, double b, double scale)
 {
     double product = a * b, term = product * scale, magnitude = fabs(term);
     uint32_t lane = sum->count++ % ISO_SUM_LANES;
@@ -112,6 +170,18 @@ void iso_sum_add(iso_sum *sum, double a, double b, double scale)
     note_flushing(sum, a, b, scale, product);
 }
 
+void iso_sum_add(iso_sum *sum, double a, double b, double scale)
+{
+    add_term(sum, a, b, scale);
+    if (sum->numerics->matrix_unit > 0)
+        add_to_span(sum, a * b * scale);
+}
+
+void iso_sum_add_apart(iso_sum *sum, double term)
+{
+    add_term(sum, term, 1, 1);
+}
+
 // Whether every product, scaled or not, and every sum of some of them is a float: all are multiples of one
 // power of two, and their magnitudes together stay below as many of it as a float can count.
 static bool sum_is_exact(const iso_sum *sum)
@@ -119,6 +189,8 @@ static bool sum_is_exact(const iso_sum *sum)
     if (sum->terms == 0)
         return true;
     double countable = (sum->numerics->biased ? 2 : 1) / sum->numerics->unit;
+    if (sum->numerics->matrix_unit > 0)
+        countable = fmin(countable, 1 / sum->numerics->matrix_unit);
     double flush = iso_flush_bound(sum->numerics), unit = ldexp(1, sum->lowest_bit);
     return unit >= flush && sum->smallest >= flush && sum->magnitude <= countable * unit;
 }
@@ -158,11 +230,14 @@ double iso_sum_error(const iso_sum *sum, double more)
     if (sum->magnitude > (double)FLT_MAX)
         return INFINITY;
     double roundings = sum->terms + more, error = iso_gamma(numerics, roundings) * sum->magnitude;
-    if (!numerics->biased && 4 * (uint64_t)sum->repeats <= sum->terms) {
+    bool averages = 4 * (uint64_t)sum->repeats <= sum->terms;
+    if (!numerics->biased && averages) {
         double largest = largest_partial(sum);
         double likely = LAMBDA * sqrt(roundings) * numerics->unit * 1.01 * largest + swallowed(sum, largest);
         error = fmin(error, likely);
     }
+    if (numerics->matrix_unit > 0)
+        error += matrix_error(sum, averages);
     return error + sum->lost + 2 * sum->fine_scale * roundings * iso_flush_bound(numerics);
 }
 

@@ -13,6 +13,17 @@
 #define ISO_SUM_LANES  64
 #define ISO_SUM_LEVELS 160
 
+// What matrix instructions may lose of a sum. All members are 0 where they lose nothing.
+typedef struct iso_span {  // of terms that are summed in one accumulator
+    uint32_t count, terms; // all; those that are not 0
+    double value, magnitude, squares, reach;
+    double balance; // terms above 0 less those below
+} iso_span;
+
+typedef struct iso_matrix_loss { // in units of iso_numerics.matrix_unit, of the spans that are complete
+    double worst, balance, squares, steady;
+} iso_matrix_loss;
+
 // A sum of products under construction. Read value, magnitude and terms; the rest belongs to bound.c.
 typedef struct iso_sum {
     double value;
@@ -30,6 +41,10 @@ typedef struct iso_sum {
     double fine_scale;             // largest scale of a term near the subnormals; 0: there is none
     double smallest;               // operand's magnitude
     int lowest_bit;                // exponent of the lowest bit set in any product or term
+    uint32_t
+        pieces; // terms of a matrix instruction that a kernel may cut a term into; the caller may raise it
+    iso_span span;
+    iso_matrix_loss loss;
 } iso_sum;
 
 // ---- calls ----
@@ -49,6 +64,8 @@ double iso_underflow(const iso_numerics *numerics, double result);
 iso_sum iso_sum_begin(const iso_numerics *numerics);
 // Adds a * b * scale, for a kernel that multiplies the sum over some terms by their scale (1: none).
 void iso_sum_add(iso_sum *sum, double a, double b, double scale);
+// Adds a term that no matrix instruction takes: a bias.
+void iso_sum_add_apart(iso_sum *sum, double term);
 // The largest error of a float32 sum of these terms in any order, `more` roundings of each beside its product
 // and the additions included. 0 where every order gives the exact sum; INFINITY where one may overflow.
 double iso_sum_error(const iso_sum *sum, double more);

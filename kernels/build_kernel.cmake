@@ -6,7 +6,8 @@
 # Joins dialect and kernel text for each language, compiles what has a compiler, and writes a C file that holds the
 # results and the iso_kernel that describes them. Beside OUT stay the texts: .comp, .cu, and .ptx.
 #   TUNED     a kernel of one target, "cuda_sm80": from <op>/cuda_sm80.cu, with <op>/cuda_sm80.c
-#   TEXT      <file.k>: no op's kernel, with code and no `supports` and `launch` (conformance/profile/probes)
+#   TEXT      <file>: no op's kernel, with code and no `supports` and `launch` (conformance/profile/probes); with TUNED one of
+#             that target
 #   LANGUAGE  <header in dialect/ without .h>: writes that one text to OUT and does nothing else, for a check that compiles it
 cmake_minimum_required(VERSION 3.25)
 
@@ -140,29 +141,29 @@ endmacro()
 
 # ---- the kernel ----
 
+set(header kernels/functions.h)
 if(TUNED)
   string(REGEX MATCH "^([a-z]+)_(([a-z]*)([0-9]+)[a-z0-9_]*)$" _ ${TUNED})
-  set(target ${CMAKE_MATCH_1})
   set(tag ${CMAKE_MATCH_2})
   set(arch ${CMAKE_MATCH_4})
-  set(for_whom "    .backend = \"${target}\",\n    .arch = \"${CMAKE_MATCH_3}_${arch}\",\n")
-  set(TEXT ${KERNELS}/${OP}/${TUNED}.cu)
-  set(header kernels/functions.h)
-  set(name ${OP}.${target}.${tag}.${variant})
-  set(symbol_stem ${OP}_${TUNED}_${id})
-  set(calls_stem iso_${OP}_${TUNED})
-  set(declarations "ISO_TUNED_PLAN(${calls_stem})\n\n")
+  set(for_whom "    .backend = \"${CMAKE_MATCH_1}\",\n    .arch = \"${CMAKE_MATCH_3}_${arch}\",\n")
+  set(name ${OP}.${CMAKE_MATCH_1}.${tag}.${variant})
+  set(form ${TUNED})
+  set(op_text ${KERNELS}/${OP}/${TUNED}.cu)
+  set(declarations "ISO_TUNED_PLAN(iso_${OP}_${TUNED})\n\n")
 else()
-  set(header kernels/functions.h)
   set(name ${OP}.portable.${variant})
-  set(symbol_stem ${OP}_portable_${id})
-  set(calls_stem iso_${OP}_portable)
-  if(TEXT)
-    set(header kernels/kernel.h)
-    set(calls_stem "")
-  else()
-    set(TEXT ${KERNELS}/${OP}/${OP}.k)
-  endif()
+  set(form portable)
+  set(op_text ${KERNELS}/${OP}/${OP}.k)
+endif()
+set(symbol_stem ${OP}_${form}_${id})
+set(calls_stem iso_${OP}_${form})
+if(TEXT)
+  set(header kernels/kernel.h)
+  set(calls_stem "")
+  set(declarations "")
+else()
+  set(TEXT ${op_text})
 endif()
 read_text(${TEXT} kernel)
 
@@ -184,6 +185,11 @@ endif()
 if(kernel MATCHES "KERNEL_BEGIN\\(${OP}_combine, ([0-9]+)\\)")
   string(APPEND fields "    .combine_entry = \"${OP}_combine\",\n    .combine_group_size = ${CMAKE_MATCH_1},\n"
     "    .combine_launch = ${calls_stem}_combine_launch,\n    .scratch_bytes = ${calls_stem}_scratch_bytes,\n")
+endif()
+
+# Whose matrix instructions it sums with, one line for each pair of x's and weight's types: KERNEL_MATRIX(E4M3, E4M3, E4M3, 128).
+if(kernel MATCHES "KERNEL_MATRIX\\(${X}, ${W}, ([A-Z0-9]+), ([0-9]+)\\)")
+  string(APPEND fields "    .matrix = ISO_MATRIX_${CMAKE_MATCH_1},\n    .matrix_terms = ${CMAKE_MATCH_2},\n")
 endif()
 
 if(TUNED)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Writes the table of tools/cuda-table from its files: compilers and the chips they know; kernels; entries; results.
+# Writes the table of tools/cuda-table from its files: compilers and the chips they know; kernels; entries; results;
+# entries that were executed.
 
 # Limits of a multiprocessor: warps, blocks, bytes of shared memory, and of those what the driver keeps of each block. All have
 # 65,536 registers in four parts, given out by 256 to a warp.
@@ -28,6 +29,11 @@ file == 4 {
     made[$1, $2, $3] = 1
     if ($6 > 0) { spills[$1, $2]++; if ($6 > most_spilled[$1, $2]) most_spilled[$1, $2] = $6 }
     if ($1 == "ptxas") { registers[$2, $3, $4] = $5; shared[$3, $4] = $7 }
+}
+
+file == 5 {
+    executed[$2, $3] = executed[$2, $3] (executed[$2, $3] ? ", " : "") $1
+    if (!counted[$1, $2]++) executed_count[$1]++
 }
 
 function round_up(value, to) { return int((value + to - 1) / to) * to }
@@ -63,7 +69,7 @@ function count_of(tool, which,   i, good, all) {
 function spilled(tool, which) {
     if (!knows[tool, which])
         return "not here"
-    return spills[tool, which] ? spills[tool, which] " entries, up to " most_spilled[tool, which] " bytes" : "0"
+    return spills[tool, which] ? spills[tool, which] " entr" (spills[tool, which] == 1 ? "y" : "ies") ", up to " most_spilled[tool, which] " bytes" : "0"
 }
 
 function cell(which, stem, entry,   text, t) {
@@ -79,8 +85,8 @@ function cell(which, stem, entry,   text, t) {
 }
 
 END {
-    print "| chip | clang, PTX | ptxas | nvcc | NVRTC | spilled: ptxas | spilled: nvcc | spilled: NVRTC |"
-    print "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    print "| chip | clang, PTX | ptxas | nvcc | NVRTC | spilled: ptxas | spilled: nvcc | spilled: NVRTC | executed |"
+    print "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for (c = 1; c <= chip_count; c++) {
         fit = 0
         for (i = 1; i <= kernel_count; i++)
@@ -90,15 +96,17 @@ END {
             printf " %s |", count_of(compiler[t], chip[c])
         for (t = 1; t <= compiler_count; t++)
             printf " %s |", spilled(compiler[t], chip[c])
-        print ""
+        simulated = chip[c]
+        sub(/a$/, "", simulated)
+        print executed_count[simulated] ? " " executed_count[simulated] ", simulated |" : " no |"
     }
     printf "\n| kernel | threads | shared bytes | PTX |"
     for (c = 1; c <= chip_count; c++)
         printf " %s |", chip[c]
-    printf "\n| --- | ---: | ---: | --- |"
+    printf " executed as |\n| --- | ---: | ---: | --- |"
     for (c = 1; c <= chip_count; c++)
         printf " --- |"
-    print ""
+    print " --- |"
     for (i = 1; i <= kernel_count; i++) {
         stem = stems[i]
         n = split(entries[stem], entry, " ")
@@ -108,7 +116,7 @@ END {
             printf "| %s | %d | %s | %s |", label, threads[stem, entry[e]], bytes, ptx[stem]
             for (c = 1; c <= chip_count; c++)
                 printf " %s |", cell(chip[c], stem, entry[e])
-            print ""
+            print " " (executed[stem, entry[e]] ? executed[stem, entry[e]] : "no") " |"
         }
     }
 }

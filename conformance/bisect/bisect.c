@@ -168,11 +168,14 @@ static iso_status is_off(const conform_bisect_options *options, const conform_bi
         bytes[o] = iso_graph_storage_bytes(s->graph, root, &dims);
         after[o] = conform_trace_content(&found->device, s->graph, step, node + 1, root);
     }
+    const iso_op_table *ops = options->device_ops ? options->device_ops : iso_graph_ops(s->graph);
+    const iso_numerics numerics = iso_kernel_numerics(
+        conform_kernel_for(s->graph, ops, n, &dims, iso_device_get_info(options->device)), options->numerics);
     conform_call call = {.op = op,
                          .params = params,
                          .after = after,
                          .bytes = bytes,
-                         .numerics = options->numerics,
+                         .numerics = &numerics,
                          .flops_limit = options->flops_limit,
                          .salt = node + step};
     if (status == ISO_OK)

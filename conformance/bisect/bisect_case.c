@@ -42,6 +42,7 @@ iso_status conform_bisect_write_case(const conform_bisect_options *options, cons
     const iso_op_info *op = conform_node_op(s->graph, guilty->node);
     uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
     iso_reference_output expected[ISO_MAX_OPERANDS] = {{0}};
+    const iso_numerics numerics = iso_kernel_numerics(guilty->kernel, options->numerics);
     char detail[CONFORM_DETAIL_BYTES];
     void **inputs = NULL;
     iso_status status = ISO_OK;
@@ -57,7 +58,7 @@ iso_status conform_bisect_write_case(const conform_bisect_options *options, cons
     ISO_TRY_GOTO(conform_trace_params(guilty->beneath ? &found->reference : &found->device, s, guilty->step,
                                       guilty->node, inputs, params),
                  done);
-    ISO_TRY_GOTO(conform_make_expected(op, params, options->numerics, expected), done);
+    ISO_TRY_GOTO(conform_make_expected(op, params, &numerics, expected), done);
     free_unwritten(op, params, expected);
     ISO_TRY_GOTO(write_named(path, &test_case), done);
 done:

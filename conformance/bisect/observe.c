@@ -230,11 +230,13 @@ static iso_status judge_node(conform_observer *o, uint32_t step, uint32_t node, 
     const iso_node *n = iso_graph_node(s->graph, node);
     uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
     uint64_t bytes[CONFORM_MAX_OUTPUTS] = {0};
+    const iso_numerics numerics =
+        iso_kernel_numerics(conform_rig_kernel(&o->rig, s->steps[step].size, node), o->options.numerics);
     conform_call call = {.op = conform_node_op(s->graph, node),
                          .params = params,
                          .after = (const void *const *)o->scratch,
                          .bytes = bytes,
-                         .numerics = o->options.numerics,
+                         .numerics = &numerics,
                          .flops_limit = o->options.flops_limit,
                          .salt = node + step};
     conform_observer_params(o, step, node, params);

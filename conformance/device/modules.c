@@ -151,13 +151,13 @@ enum { COPIES = 6 };
 // Every probe several times over, alive at once; then one of them does its work.
 iso_status device_many_modules(device_bench *bench)
 {
-    iso_module *modules[COPIES * CONFORM_PROBE_COUNT] = {NULL};
+    iso_module *modules[COPIES * CONFORM_PORTABLE_PROBE_COUNT] = {NULL};
     const iso_device_info *info = iso_device_get_info(bench->device);
     iso_status status = ISO_OK;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < COPIES * CONFORM_PROBE_COUNT; i++) {
+    for (uint32_t i = 0; i < COPIES * CONFORM_PORTABLE_PROBE_COUNT; i++) {
         iso_module_source source;
-        conform_probe probe = (conform_probe)(i % CONFORM_PROBE_COUNT);
+        conform_probe probe = (conform_probe)(i % CONFORM_PORTABLE_PROBE_COUNT);
         ISO_TRY_GOTO(conform_probe_source(info, probe, &source), done);
         // A device without FP8 or BF16 may say no to those that read it.
         status = iso_module_create(bench->device, &source, &modules[i]);
@@ -166,11 +166,11 @@ iso_status device_many_modules(device_bench *bench)
         ISO_TRY_GOTO(status, done);
         count++;
     }
-    device_expect(bench, count >= COPIES * (CONFORM_PROBE_COUNT - 4), "only %u of %d modules could be built",
-                  count, COPIES * CONFORM_PROBE_COUNT);
+    device_expect(bench, count >= COPIES * (CONFORM_PORTABLE_PROBE_COUNT - 4),
+                  "only %u of %d modules could be built", count, COPIES * CONFORM_PORTABLE_PROBE_COUNT);
     status = device_works_on(bench, "with many modules alive");
 done:
-    for (uint32_t i = 0; i < COPIES * CONFORM_PROBE_COUNT; i++)
+    for (uint32_t i = 0; i < COPIES * CONFORM_PORTABLE_PROBE_COUNT; i++)
         iso_module_destroy(modules[i]);
     return status == ISO_OK ? device_works_on(bench, "after many modules were destroyed") : status;
 }

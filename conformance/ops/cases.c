@@ -71,12 +71,26 @@ iso_status conform_kernels_fit(const iso_op_info *op)
                           op->kernel_count, CONFORM_MAX_KERNELS);
 }
 
+static bool is_listed(const conform_triple *triples, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(triples[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+// The portable kernels' first: they are the same in every program, whichever tuned ones it was built with.
 uint32_t conform_triples(const iso_op_info *op, conform_triple out[CONFORM_MAX_TRIPLES])
 {
     uint32_t count = 0;
-    for (uint32_t k = 0; k < op->kernel_count && count < CONFORM_MAX_TRIPLES; k++)
-        if (op->kernels[k]->codes[0].format != ISO_CODE_NATIVE)
-            out[count++] = (conform_triple){op->kernels[k]->dtypes, strrchr(op->kernels[k]->name, '.') + 1};
+    for (int tuned = 0; tuned < 2; tuned++)
+        for (uint32_t k = 0; k < op->kernel_count && count < CONFORM_MAX_TRIPLES; k++) {
+            const iso_kernel *kernel = op->kernels[k];
+            const char *types = strrchr(kernel->name, '.') + 1;
+            if (kernel->codes[0].format != ISO_CODE_NATIVE &&
+                (strstr(kernel->name, ".portable.") == NULL) == tuned && !is_listed(out, count, types))
+                out[count++] = (conform_triple){kernel->dtypes, types};
+        }
     return count;
 }
 
@@ -171,7 +185,8 @@ void conform_expected_deinit(iso_reference_output expected[ISO_MAX_OPERANDS])
 
 // Storing a float32 in BF16 is one conversion and nothing else: where the device's is to nearest, only the
 // nearest value is right. In the middle between two, the bound stays.
-static void demand_nearest(conform_built *built, const conform_op_case *wanted, const iso_numerics *numerics)
+static void demand_nearest(const conform_built *built, const conform_op_case *wanted,
+                           const iso_numerics *numerics, iso_reference_output *expected)
 {
     const iso_tensor *outputs = (const iso_tensor *)built->params + wanted->op->input_count;
     if (strcmp(wanted->op->name, "gather") != 0 || outputs[0].dtype != ISO_DTYPE_BF16 ||
@@ -179,40 +194,70 @@ static void demand_nearest(conform_built *built, const conform_op_case *wanted, 
         return;
     for (uint64_t i = 0; i < iso_tensor_elems(&outputs[0]); i++) {
         uint16_t bits;
-        double exact = built->expected[0].value[i], magnitude = fabs(exact);
+        double exact = expected[0].value[i], magnitude = fabs(exact);
         iso_store_element(&bits, ISO_DTYPE_BF16, 0, exact);
         double nearest = iso_load_element(&bits, ISO_DTYPE_BF16, 0);
         double middle = ldexp(1.0, ilogb(magnitude > 0 ? magnitude : 1.0) - 8);
         if (!isfinite(nearest) || fabs(exact - nearest) >= middle || magnitude < 0x1p-126)
             continue;
-        built->expected[0].value[i] = nearest;
-        built->expected[0].bound[i] = 0;
+        expected[0].value[i] = nearest;
+        expected[0].bound[i] = 0;
     }
 }
 
 // Where a sum is exact by construction and fits its type, nothing but it is right. A device whose sums keep
 // fewer bits than float32 has is held to its bound instead.
-static void demand_equality(conform_built *built, const conform_op_case *wanted, const iso_numerics *numerics)
+static void demand_equality(const conform_built *built, const conform_op_case *wanted,
+                            const iso_numerics *numerics, iso_reference_output *expected)
 {
     const iso_tensor *outputs = (const iso_tensor *)built->params + wanted->op->input_count;
-    if (wanted->stress != ISO_STRESS_INTEGER || !is_exact_op(wanted->op) || numerics->unit > 0x1.1p-23)
+    if (wanted->stress != ISO_STRESS_INTEGER || !is_exact_op(wanted->op) || numerics->unit > 0x1.1p-23 ||
+        numerics->matrix_unit > 0x1.1p-23)
         return;
     for (uint64_t i = 0; i < iso_tensor_elems(&outputs[0]); i++) {
         uint32_t word;
-        iso_store_element(&word, outputs[0].dtype, 0, built->expected[0].value[i]);
-        if (iso_load_element(&word, outputs[0].dtype, 0) == built->expected[0].value[i])
-            built->expected[0].bound[i] = 0;
+        iso_store_element(&word, outputs[0].dtype, 0, expected[0].value[i]);
+        if (iso_load_element(&word, outputs[0].dtype, 0) == expected[0].value[i])
+            expected[0].bound[i] = 0;
     }
+}
+
+// `expected` is empty before.
+static iso_status refer(const conform_built *built, const conform_op_case *wanted,
+                        const iso_numerics *numerics, iso_reference_output *expected)
+{
+    ISO_TRY(conform_expected_init(wanted->op, built->params, expected));
+    ISO_TRY(wanted->op->reference(built->params, numerics, expected));
+    demand_equality(built, wanted, numerics, expected);
+    demand_nearest(built, wanted, numerics, expected);
+    return ISO_OK;
 }
 
 iso_status conform_built_refer(conform_built *built, const conform_op_case *wanted,
                                const iso_numerics *numerics)
 {
-    ISO_TRY(conform_expected_init(wanted->op, built->params, built->expected));
-    ISO_TRY(wanted->op->reference(built->params, numerics, built->expected));
-    demand_equality(built, wanted, numerics);
-    demand_nearest(built, wanted, numerics);
-    return ISO_OK;
+    return refer(built, wanted, numerics, built->expected);
+}
+
+iso_status conform_expectation_init(const conform_built *built, const conform_op_case *wanted,
+                                    const iso_kernel *kernel, const iso_numerics *device,
+                                    conform_expectation *out)
+{
+    const iso_numerics numerics = iso_kernel_numerics(kernel, device);
+    *out = (conform_expectation){.outputs = built->expected};
+    if (numerics.matrix_unit == 0)
+        return ISO_OK;
+    out->outputs = out->own;
+    iso_status status = refer(built, wanted, &numerics, out->own);
+    if (status != ISO_OK)
+        conform_expectation_deinit(out);
+    return status;
+}
+
+void conform_expectation_deinit(conform_expectation *expectation)
+{
+    conform_expected_deinit(expectation->own);
+    expectation->outputs = NULL;
 }
 
 void conform_built_deinit(conform_built *built)

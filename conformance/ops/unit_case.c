@@ -42,14 +42,14 @@ bool conform_call_fits(const iso_op_info *op, const void *params, const iso_devi
 }
 
 // Several kernels of one unit may fail: each has a file of its own.
-static void keep_case(const conform_context *context, const conform_op_case *wanted,
-                      const conform_built *built, const char *unit, conform_result *result)
+static void keep_case(const conform_context *context, const conform_trial *trial, const char *unit,
+                      conform_result *result)
 {
     char name[2 * CONFORM_UNIT_BYTES];
     snprintf(name, sizeof name, "%s/%s", unit, result->check);
-    const conform_case test_case = {.op = wanted->op,
-                                    .params = built->params,
-                                    .expected = built->expected,
+    const conform_case test_case = {.op = trial->op,
+                                    .params = trial->params,
+                                    .expected = trial->expected,
                                     .kernel = result->check,
                                     .unit = name,
                                     .detail = result->detail,
@@ -68,18 +68,21 @@ iso_status conform_run_kernel(conform_context *context, const conform_op_case *w
                               const conform_built *built, const iso_kernel *kernel, const char *unit,
                               conform_result *out_result)
 {
+    conform_expectation expectation;
+    ISO_TRY(conform_expectation_init(built, wanted, kernel, &context->numerics, &expectation));
     const conform_trial trial = {.op = wanted->op,
                                  .kernel = kernel,
                                  .params = built->params,
-                                 .expected = built->expected,
+                                 .expected = expectation.outputs,
                                  .device = context->device,
                                  .seed = context->seed,
                                  .thorough = conform_case_is_thorough(wanted),
                                  .modules = context->modules};
-    ISO_TRY(conform_trial_run(&trial, out_result));
-    if (out_result->outcome == CONFORM_FAIL && context->case_folder)
-        keep_case(context, wanted, built, unit, out_result);
-    return ISO_OK;
+    iso_status status = conform_trial_run(&trial, out_result);
+    if (status == ISO_OK && out_result->outcome == CONFORM_FAIL && context->case_folder)
+        keep_case(context, &trial, unit, out_result);
+    conform_expectation_deinit(&expectation);
+    return status;
 }
 
 // The kernels once more, the last first: what one leaves behind must not show in another.

@@ -66,6 +66,23 @@ static void close_others(others *others)
     iso_registry_destroy(others->registry);
 }
 
+static iso_status run_once(conform_context *context, const conform_op_case *wanted,
+                           const conform_built *built, const iso_kernel *kernel, conform_result *out_result)
+{
+    conform_expectation expectation;
+    ISO_TRY(conform_expectation_init(built, wanted, kernel, &context->numerics, &expectation));
+    const conform_trial trial = {.op = wanted->op,
+                                 .kernel = kernel,
+                                 .params = built->params,
+                                 .expected = expectation.outputs,
+                                 .device = context->device,
+                                 .seed = context->seed,
+                                 .modules = context->modules};
+    iso_status status = conform_trial_run(&trial, out_result);
+    conform_expectation_deinit(&expectation);
+    return status;
+}
+
 // Asks and runs every kernel over the case; with `before`, compares with what was then.
 static iso_status ask_and_run(conform_context *context, const conform_op_case *wanted,
                               const conform_built *built, answer *answers, bool compare)
@@ -78,9 +95,7 @@ static iso_status ask_and_run(conform_context *context, const conform_op_case *w
             iso_plan_kernel_fits(kernel, built->params, iso_device_get_info(context->device), now.reason);
         if (now.fits) {
             memset(now.reason, 0, sizeof now.reason);
-            const conform_trial trial = {wanted->op,      kernel,        built->params, built->expected,
-                                         context->device, context->seed, false,         context->modules};
-            ISO_TRY(conform_trial_run(&trial, &result));
+            ISO_TRY(run_once(context, wanted, built, kernel, &result));
             now.output_hash = result.output_hash;
         }
         snprintf(result.op, sizeof result.op, "%s", wanted->op->name);

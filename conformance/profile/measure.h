@@ -41,5 +41,8 @@ iso_status measure_integers(measure_bench *bench) ISO_MUST_USE;
 iso_status measure_formats(measure_bench *bench) ISO_MUST_USE;
 iso_status measure_fp8(measure_bench *bench) ISO_MUST_USE;
 iso_status measure_facts(measure_bench *bench) ISO_MUST_USE;
+// Only on devices that have such instructions.
+iso_status measure_matrix(measure_bench *bench) ISO_MUST_USE;
+bool measure_matrix_fits(const iso_device_info *device);
 
 #endif

@@ -4,30 +4,42 @@
 #include "conformance/profile/probe.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "isomer/op.h"
 
 #define CONFORM_PROBE(name, x, w, y, kinds)                                                                  \
     extern const iso_kernel iso_kernel_##name##_portable_##x##_##w##_##y;
+#define CONFORM_TUNED_PROBE(name, target, least, x, w, y, kinds)                                             \
+    extern const iso_kernel iso_kernel_##name##_##target##_##least##_##x##_##w##_##y;
 #include "conformance/profile/probes/probes.def"
-#undef CONFORM_PROBE
+
+#ifdef CONFORM_HAVE_cuda
+#define BUILT_cuda(kernel) &kernel
+#else
+#define BUILT_cuda(kernel) NULL
+#endif
 
 static const struct {
-    const iso_kernel *kernel;
-    const char *kinds;
+    const iso_kernel *kernel; // NULL: this program was built without it
+    const char *name, *kinds;
+    const char *backend, *least; // whose devices a tuned probe is for: "cuda" from "sm80" on; NULL: any
 } probes[CONFORM_PROBE_COUNT] = {
-#define CONFORM_PROBE(name, x, w, y, kinds) {&iso_kernel_##name##_portable_##x##_##w##_##y, kinds},
+#define CONFORM_PROBE(name, x, w, y, kinds)                                                                  \
+    {&iso_kernel_##name##_portable_##x##_##w##_##y, #name, kinds, NULL, NULL},
 #include "conformance/profile/probes/probes.def"
-#undef CONFORM_PROBE
+#define CONFORM_TUNED_PROBE(name, target, least, x, w, y, kinds)                                             \
+    {BUILT_##target(iso_kernel_##name##_##target##_##least##_##x##_##w##_##y), #name, kinds, #target, #least},
+#include "conformance/profile/probes/probes.def"
 };
 
-extern const iso_native_kernel conform_probe_cpu_generic[CONFORM_PROBE_COUNT];
+extern const iso_native_kernel conform_probe_cpu_generic[CONFORM_PORTABLE_PROBE_COUNT];
 #ifdef CONFORM_HAVE_avx2
-extern const iso_native_kernel conform_probe_cpu_avx2[CONFORM_PROBE_COUNT];
+extern const iso_native_kernel conform_probe_cpu_avx2[CONFORM_PORTABLE_PROBE_COUNT];
 #endif
 #ifdef CONFORM_HAVE_avx512
-extern const iso_native_kernel conform_probe_cpu_avx512[CONFORM_PROBE_COUNT];
+extern const iso_native_kernel conform_probe_cpu_avx512[CONFORM_PORTABLE_PROBE_COUNT];
 #endif
 
 // Best first.
@@ -46,7 +58,20 @@ static const struct {
 
 const char *conform_probe_name(conform_probe probe)
 {
-    return probes[probe].kernel->name;
+    return probes[probe].kernel ? probes[probe].kernel->name : probes[probe].name;
+}
+
+// The number in "sm_90" or "sm80"; 0: none.
+static unsigned chip_number(const char *arch)
+{
+    unsigned number = 0;
+    return sscanf(arch, "sm_%u", &number) == 1 || sscanf(arch, "sm%u", &number) == 1 ? number : 0;
+}
+
+bool conform_probe_fits(const iso_device_info *info, conform_probe probe)
+{
+    return !probes[probe].backend || (strcmp(info->backend, probes[probe].backend) == 0 &&
+                                      chip_number(info->arch) >= chip_number(probes[probe].least));
 }
 
 static const iso_native_kernel *native_form(const iso_device_info *info, conform_probe probe)
@@ -68,10 +93,17 @@ iso_status conform_probe_source(const iso_device_info *info, conform_probe probe
                                 iso_module_source *out_source)
 {
     const iso_kernel *kernel = probes[probe].kernel;
+    if (!conform_probe_fits(info, probe))
+        return iso_fail(ISO_UNSUPPORTED, "%s: the device is %s \"%s\"; the probe is for %s from %s on",
+                        probes[probe].name, info->backend, info->arch, probes[probe].backend,
+                        probes[probe].least);
+    if (!kernel)
+        return iso_fail(ISO_UNSUPPORTED, "%s: this program was built without kernels for %s",
+                        probes[probe].name, probes[probe].backend);
     *out_source = (iso_module_source){.name = kernel->name, .group_size = kernel->group_size};
     set_arguments(probes[probe].kinds, out_source);
     for (uint32_t f = 0; f < ISO_MAX_CODE_FORMATS && info->code_formats[f] != ISO_CODE_NONE; f++) {
-        if (info->code_formats[f] == ISO_CODE_NATIVE) {
+        if (info->code_formats[f] == ISO_CODE_NATIVE && !probes[probe].backend) {
             out_source->format = ISO_CODE_NATIVE;
             out_source->native = native_form(info, probe);
             out_source->entry = kernel->op;

@@ -15,7 +15,10 @@
 typedef enum conform_probe {
 #define CONFORM_PROBE(name, x, w, y, kinds) CONFORM_PROBE_##name##_##x##_##w##_##y,
 #include "conformance/profile/probes/probes.def"
-#undef CONFORM_PROBE
+    CONFORM_PORTABLE_PROBE_COUNT, // those that every device with kernels can run
+    CONFORM_BEFORE_TUNED = CONFORM_PORTABLE_PROBE_COUNT - 1,
+#define CONFORM_TUNED_PROBE(name, target, least, x, w, y, kinds) CONFORM_PROBE_##name##_##x##_##w##_##y,
+#include "conformance/profile/probes/probes.def"
     CONFORM_PROBE_COUNT
 } conform_probe;
 
@@ -32,6 +35,8 @@ typedef enum conform_probe {
 #define CONFORM_PROBE_STEP        CONFORM_PROBE_probe_step_F32_F32_F32
 #define CONFORM_PROBE_GROUP       CONFORM_PROBE_probe_group_F32_F32_F32
 #define CONFORM_PROBE_ARGS        CONFORM_PROBE_probe_args_F32_F32_F32
+#define CONFORM_PROBE_MATRIX_BF16 CONFORM_PROBE_probe_matrix_BF16_BF16_F32
+#define CONFORM_PROBE_MATRIX_E4M3 CONFORM_PROBE_probe_matrix_E4M3_E4M3_F32
 
 #define CONFORM_GROUP       64u   // threads of a group, in every probe
 #define CONFORM_BOARD_WORDS 4032u // shared memory of probe_group
@@ -102,6 +107,8 @@ typedef struct conform_operand {
 #define CONFORM_WORD_VALUE(number)  ((conform_operand){.kind = ISO_ARG_U32, .u32 = (number)})
 #define CONFORM_FLOAT_VALUE(number) ((conform_operand){.kind = ISO_ARG_F32, .f32 = (number)})
 
+// Whether the device is one of those that the probe is for: all, for a portable one.
+bool conform_probe_fits(const iso_device_info *info, conform_probe probe);
 // How the probe is built for this device: the first of its code formats that the probe has, with its own
 // name. ISO_UNSUPPORTED names the probe and the formats that there are.
 iso_status conform_probe_source(const iso_device_info *info, conform_probe probe,

@@ -20,6 +20,11 @@
 #define CONFORM_CAP_BF16                                                                                     \
     0x1p-8 // stores as BF16 are integer arithmetic: to nearest, ties to even, on every chip
 
+// Matrix instructions: a bit more than float32 sums that are cut off lose, and than sums of which 14 bits are
+// kept. The sources are in matrix.c.
+#define CONFORM_CAP_MATRIX_BF16 0x1p-22
+#define CONFORM_CAP_MATRIX_E4M3 0x1p-12
+
 // ---- types: what was measured ----
 
 typedef enum conform_fp8 {
@@ -36,6 +41,18 @@ typedef enum conform_contraction {
     CONFORM_CONTRACTION_ALWAYS,
     CONFORM_CONTRACTION_SOMETIMES,
 } conform_contraction;
+
+// Of one kind of matrix instruction.
+typedef struct conform_matrix_profile {
+    bool measured;
+    bool cuts;             // what does not fit is cut off
+    uint32_t product_bits; // the longest that keep 1 + 2^(1 - bits) - 1, all of them products
+    uint32_t sum_bits;     // the same with the accumulator among them
+    uint32_t result_bits;  // the longest that give 1 + 2^(1 - bits)
+    uint32_t block;        // terms that are aligned to each other at once
+    double error;          // worst loss of a term (matrix.c)
+    double unit;           // what follows: 0, or a power of two
+} conform_matrix_profile;
 
 typedef struct conform_device_profile {
     char device[CONFORM_DEVICE_BYTES];
@@ -56,6 +73,7 @@ typedef struct conform_device_profile {
     conform_fp8 fp8;        //
     bool bf16, f16;         // every code is read right
     uint32_t subgroup_size; // as the device reports it; 0: unknown
+    conform_matrix_profile matrix[ISO_MATRIX_COUNT];
 } conform_device_profile;
 
 // ---- calls ----

@@ -19,24 +19,26 @@ static const struct {
     conform_level level;
     uint32_t samples;
     measurement measure;
+    bool (*fits)(const iso_device_info *device); // NULL: any device
 } units[] = {
-    {"facts", CONFORM_QUICK, 0, measure_facts},
-    {"integers", CONFORM_QUICK, 2048, measure_integers},
-    {"arithmetic", CONFORM_QUICK, 4096, measure_arithmetic},
-    {"subnormals", CONFORM_QUICK, 0, measure_subnormals},
-    {"specials", CONFORM_QUICK, 0, measure_specials},
-    {"functions", CONFORM_QUICK, 4096, measure_functions},
-    {"sums", CONFORM_QUICK, 1024, measure_sums},
-    {"formats", CONFORM_QUICK, 4096, measure_formats},
-    {"fp8", CONFORM_QUICK, 4096, measure_fp8},
-    {"summary", CONFORM_QUICK, 0, measure_summary},
-    {"integers-dense", CONFORM_STANDARD, 1u << 16, measure_integers},
-    {"arithmetic-dense", CONFORM_STANDARD, 1u << 18, measure_arithmetic},
-    {"functions-dense", CONFORM_STANDARD, 1u << 18, measure_functions},
-    {"sums-dense", CONFORM_STANDARD, 1u << 14, measure_sums},
-    {"formats-dense", CONFORM_STANDARD, 1u << 18, measure_formats},
-    {"functions-all", CONFORM_EXHAUSTIVE, 1u << 24, measure_functions},
-    {"arithmetic-all", CONFORM_EXHAUSTIVE, 1u << 24, measure_arithmetic},
+    {"facts", CONFORM_QUICK, 0, measure_facts, NULL},
+    {"integers", CONFORM_QUICK, 2048, measure_integers, NULL},
+    {"arithmetic", CONFORM_QUICK, 4096, measure_arithmetic, NULL},
+    {"subnormals", CONFORM_QUICK, 0, measure_subnormals, NULL},
+    {"specials", CONFORM_QUICK, 0, measure_specials, NULL},
+    {"functions", CONFORM_QUICK, 4096, measure_functions, NULL},
+    {"sums", CONFORM_QUICK, 1024, measure_sums, NULL},
+    {"formats", CONFORM_QUICK, 4096, measure_formats, NULL},
+    {"fp8", CONFORM_QUICK, 4096, measure_fp8, NULL},
+    {"matrix", CONFORM_QUICK, 0, measure_matrix, measure_matrix_fits},
+    {"summary", CONFORM_QUICK, 0, measure_summary, NULL},
+    {"integers-dense", CONFORM_STANDARD, 1u << 16, measure_integers, NULL},
+    {"arithmetic-dense", CONFORM_STANDARD, 1u << 18, measure_arithmetic, NULL},
+    {"functions-dense", CONFORM_STANDARD, 1u << 18, measure_functions, NULL},
+    {"sums-dense", CONFORM_STANDARD, 1u << 14, measure_sums, NULL},
+    {"formats-dense", CONFORM_STANDARD, 1u << 18, measure_formats, NULL},
+    {"functions-all", CONFORM_EXHAUSTIVE, 1u << 24, measure_functions, NULL},
+    {"arithmetic-all", CONFORM_EXHAUSTIVE, 1u << 24, measure_arithmetic, NULL},
 };
 
 #define UNIT_COUNT (sizeof units / sizeof units[0])
@@ -125,13 +127,24 @@ static void derive_numerics(const conform_device_profile *p, iso_numerics *out)
     out->exp_unit = within(p->exp_error, ieee->exp_unit, CONFORM_CAP_EXP);
     out->root_unit = within(root, ieee->root_unit, CONFORM_CAP_ROOT);
     out->bf16_unit = ieee->bf16_unit;
+    out->matrix_units[ISO_MATRIX_BF16] = fmin(p->matrix[ISO_MATRIX_BF16].unit, CONFORM_CAP_MATRIX_BF16);
+    out->matrix_units[ISO_MATRIX_E4M3] = fmin(p->matrix[ISO_MATRIX_E4M3].unit, CONFORM_CAP_MATRIX_E4M3);
+}
+
+static json_t *describe_matrix(const conform_matrix_profile *p)
+{
+    return p->measured
+               ? json_pack("{s:f, s:f, s:b, s:i, s:i, s:i, s:i}", "unit", p->unit, "error", p->error, "cuts",
+                           p->cuts, "product_bits", (int)p->product_bits, "sum_bits", (int)p->sum_bits,
+                           "result_bits", (int)p->result_bits, "block", (int)p->block)
+               : json_null();
 }
 
 static json_t *describe(const conform_device_profile *p, const iso_numerics *n)
 {
     return json_pack(
         "{s:s, s:s, s:b, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:b, s:s, s:b, s:b, s:i,"
-        " s:{s:f, s:b, s:f, s:f, s:f, s:f}}",
+        " s:{s:f, s:b, s:f, s:f, s:f, s:f, s:f, s:f}, s:o, s:o}",
         "contracts", conform_contraction_name(p->contracts), "sums_contract",
         conform_contraction_name(p->sums_contract), "flushes_operands", p->flushes_operands,
         "flushes_results", p->flushes_results, "biased", p->biased, "add_error", p->add_error,
@@ -139,16 +152,21 @@ static json_t *describe(const conform_device_profile *p, const iso_numerics *n)
         "rsqrt_error", p->rsqrt_error, "exp_error", p->exp_error, "turn_error", p->turn_error, "sum_bits",
         (int)p->sum_bits, "sum_cuts", p->sum_cuts, "fp8", conform_fp8_name(p->fp8), "bf16", p->bf16, "f16",
         p->f16, "subgroup_size", (int)p->subgroup_size, "numerics", "unit", n->unit, "biased", n->biased,
-        "flush", n->flush, "exp_unit", n->exp_unit, "root_unit", n->root_unit, "bf16_unit", n->bf16_unit);
+        "flush", n->flush, "exp_unit", n->exp_unit, "root_unit", n->root_unit, "bf16_unit", n->bf16_unit,
+        "matrix_bf16_unit", n->matrix_units[ISO_MATRIX_BF16], "matrix_e4m3_unit",
+        n->matrix_units[ISO_MATRIX_E4M3], "matrix_bf16", describe_matrix(&p->matrix[ISO_MATRIX_BF16]),
+        "matrix_e4m3", describe_matrix(&p->matrix[ISO_MATRIX_E4M3]));
 }
 
 // The whole profile, for the report: after all that is quick.
 static iso_status measure_summary(measure_bench *bench)
 {
     const iso_numerics *n = &bench->context->numerics;
-    conform_result result =
-        conform_result_make(CONFORM_PASS, "bounds", "unit %.3g%s, exp %.3g, root %.3g, bf16 %.3g", n->unit,
-                            n->biased ? " to one side" : "", n->exp_unit, n->root_unit, n->bf16_unit);
+    conform_result result = conform_result_make(
+        CONFORM_PASS, "bounds",
+        "unit %.3g%s, exp %.3g, root %.3g, bf16 %.3g, matrix sums of bf16 %.3g, e4m3 %.3g", n->unit,
+        n->biased ? " to one side" : "", n->exp_unit, n->root_unit, n->bf16_unit,
+        n->matrix_units[ISO_MATRIX_BF16], n->matrix_units[ISO_MATRIX_E4M3]);
     result.more = json_pack("{s:o}", "profile", describe(bench->profile, n));
     measure_send(bench, &result);
     return ISO_OK;
@@ -163,10 +181,10 @@ static bool runs_probes(const iso_device_info *info, iso_module_source *out_sour
 
 static iso_status list_units(conform_unit_list *list, const iso_device_info *device)
 {
-    (void)device;
     for (size_t i = 0; i < UNIT_COUNT; i++)
-        ISO_TRY(conform_add_unit(list, "profile", units[i].level,
-                                 units[i].level == CONFORM_EXHAUSTIVE ? 1800 : 120, "%s", units[i].name));
+        if (!device || !units[i].fits || units[i].fits(device))
+            ISO_TRY(conform_add_unit(list, "profile", units[i].level,
+                                     units[i].level == CONFORM_EXHAUSTIVE ? 1800 : 120, "%s", units[i].name));
     return ISO_OK;
 }
 
@@ -211,8 +229,9 @@ iso_status conform_profile_measure(conform_context *context)
     conform_context quiet = *context;
     quiet.report = NULL;
     iso_status status = ISO_OK;
+    const iso_device_info *device = iso_device_get_info(context->device);
     for (size_t i = 0; i < UNIT_COUNT && status == ISO_OK; i++)
-        if (units[i].level == CONFORM_QUICK)
+        if (units[i].level == CONFORM_QUICK && (!units[i].fits || units[i].fits(device)))
             status = run_numbered(&quiet, i);
     context->numerics = quiet.numerics;
     context->profile = quiet.profile;

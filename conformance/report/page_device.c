@@ -144,6 +144,10 @@ static void measured(page *page)
     error_row(page, "exp", numerics->exp_unit);
     error_row(page, "Square root and division", numerics->root_unit);
     error_row(page, "Storing as BF16", numerics->bf16_unit);
+    if (numerics->matrix_units[ISO_MATRIX_BF16] > 0)
+        error_row(page, "A term of a matrix instruction, BF16", numerics->matrix_units[ISO_MATRIX_BF16]);
+    if (numerics->matrix_units[ISO_MATRIX_E4M3] > 0)
+        error_row(page, "A term of a matrix instruction, E4M3", numerics->matrix_units[ISO_MATRIX_E4M3]);
     if (summary->measured)
         measured_rows(page, summary->measured);
     else

@@ -102,6 +102,8 @@ static json_t *numerics_json(const iso_numerics *numerics)
     conform_put_double(&writer, "exp_unit", numerics->exp_unit);
     conform_put_double(&writer, "root_unit", numerics->root_unit);
     conform_put_double(&writer, "bf16_unit", numerics->bf16_unit);
+    conform_put_double(&writer, "matrix_bf16_unit", numerics->matrix_units[ISO_MATRIX_BF16]);
+    conform_put_double(&writer, "matrix_e4m3_unit", numerics->matrix_units[ISO_MATRIX_E4M3]);
     return conform_writer_end(&writer, &object) == ISO_OK ? object : NULL;
 }
 
@@ -115,6 +117,8 @@ static iso_status read_numerics(json_t *json, iso_numerics *out)
     ISO_TRY(conform_take_double(&reader, "exp_unit", &out->exp_unit));
     ISO_TRY(conform_take_double(&reader, "root_unit", &out->root_unit));
     ISO_TRY(conform_take_double(&reader, "bf16_unit", &out->bf16_unit));
+    ISO_TRY(conform_take_double(&reader, "matrix_bf16_unit", &out->matrix_units[ISO_MATRIX_BF16]));
+    ISO_TRY(conform_take_double(&reader, "matrix_e4m3_unit", &out->matrix_units[ISO_MATRIX_E4M3]));
     return conform_reader_end(&reader);
 }
 

@@ -581,6 +581,16 @@ static void forged_numerics(const char *folder)
     forge(folder, coarse, NULL);
 }
 
+static void coarse_matrix(conform_content *content)
+{
+    content->summary.numerics.matrix_units[ISO_MATRIX_E4M3] = 0x1p-10;
+}
+
+static void forged_matrix_unit(const char *folder)
+{
+    forge(folder, coarse_matrix, NULL);
+}
+
 static void a_little_coarse(conform_content *content)
 {
     content->summary.numerics.exp_unit *= 2;
@@ -715,6 +725,10 @@ static const tampering tamperings[] = {
     {.name = "forged failures", .apply = forged_failures, .where = "line", .what = "failures is"},
     {.name = "forged verdict", .apply = forged_verdict, .where = "the summary", .what = "the records give"},
     {.name = "forged numerics", .apply = forged_numerics, .where = "the summary", .what = "numerics.unit"},
+    {.name = "forged matrix unit",
+     .apply = forged_matrix_unit,
+     .where = "the summary",
+     .what = "numerics.matrix_e4m3_unit"},
     {.name = "forged numerics within the caps",
      .apply = forged_numerics_within_caps,
      .where = "line",

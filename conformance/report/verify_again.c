@@ -74,8 +74,17 @@ static bool same(double a, double b, double scale)
     return a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= SAME_WITHIN * fmax(fabs(a), scale);
 }
 
+// The kernel that a record is of; NULL: its check is none of the op's kernels.
+static const iso_kernel *kernel_of(const iso_op_info *op, const conform_record *record)
+{
+    for (uint32_t k = 0; k < op->kernel_count; k++)
+        if (strcmp(op->kernels[k]->name, record->result.check) == 0)
+            return op->kernels[k];
+    return NULL;
+}
+
 static void judge_sample(verification *v, const conform_op_case *parsed, const conform_built *built,
-                         size_t index, uint32_t number)
+                         const iso_reference_output *expected, size_t index, uint32_t number)
 {
     const conform_record *record = &v->content.records[index];
     const conform_sample *s = &record->result.samples[number];
@@ -87,8 +96,7 @@ static void judge_sample(verification *v, const conform_op_case *parsed, const c
                        number, (unsigned long long)s->index, s->output, record->unit);
         return;
     }
-    double want = built->expected[s->output].value[s->index],
-           bound = built->expected[s->output].bound[s->index];
+    double want = expected[s->output].value[s->index], bound = expected[s->output].bound[s->index];
     if (!same(want, s->want, bound))
         verify_problem(v, where, "sample %u of %s wants %.17g; made again it is %.17g", number, record->unit,
                        s->want, want);
@@ -109,31 +117,46 @@ static void judge_sample(verification *v, const conform_op_case *parsed, const c
     v->report->sample_count++;
 }
 
+static iso_status rebuild_record(verification *v, const conform_op_case *parsed, const conform_built *built,
+                                 uint64_t inputs, size_t index)
+{
+    const conform_record *record = &v->content.records[index];
+    const iso_kernel *kernel = kernel_of(parsed->op, record);
+    conform_expectation expectation;
+    char where[160];
+    verify_place(v, index, where);
+    if (record->result.input_hash && record->result.input_hash != inputs)
+        verify_problem(v, where, "the inputs of %s hash to %016llx; made again from seed %llu to %016llx",
+                       record->unit, (unsigned long long)record->result.input_hash,
+                       (unsigned long long)v->content.header.seed, (unsigned long long)inputs);
+    if (record->result.outcome == CONFORM_PASS && record->result.input_hash == 0)
+        verify_problem(v, where, "%s passed without a hash of its inputs", record->unit);
+    if (record->result.op[0] && strcmp(record->result.op, parsed->op->name) != 0)
+        verify_problem(v, where, "op is %s; unit %s is of %s", record->result.op, record->unit,
+                       parsed->op->name);
+    if (!kernel && record->result.sample_count > 0) {
+        verify_problem(v, where, "this program has no kernel %s: its bounds cannot be made again",
+                       record->result.check);
+        return ISO_OK;
+    }
+    ISO_TRY(conform_expectation_init(built, parsed, kernel, &v->content.summary.numerics, &expectation));
+    for (uint32_t s = 0; s < record->result.sample_count; s++)
+        judge_sample(v, parsed, built, expectation.outputs, index, s);
+    conform_expectation_deinit(&expectation);
+    return ISO_OK;
+}
+
 static iso_status rebuild_unit(verification *v, const chosen_unit *chosen)
 {
     const conform_record *first = &v->content.records[chosen->first];
     conform_op_case parsed;
     conform_built built;
-    char where[160];
     ISO_TRY(conform_parse_case(first->unit + 4, &parsed));
     ISO_TRY(conform_built_init(&built, &parsed, v->content.header.seed, false));
     iso_status status = conform_built_refer(&built, &parsed, &v->content.summary.numerics);
     uint64_t inputs = status == ISO_OK ? conform_input_hash(parsed.op, built.params) : 0;
-    for (size_t i = chosen->first; i < chosen->end && status == ISO_OK; i++) {
-        const conform_record *record = &v->content.records[i];
-        verify_place(v, i, where);
-        if (record->result.input_hash && record->result.input_hash != inputs)
-            verify_problem(v, where, "the inputs of %s hash to %016llx; made again from seed %llu to %016llx",
-                           record->unit, (unsigned long long)record->result.input_hash,
-                           (unsigned long long)v->content.header.seed, (unsigned long long)inputs);
-        if (record->result.outcome == CONFORM_PASS && record->result.input_hash == 0)
-            verify_problem(v, where, "%s passed without a hash of its inputs", record->unit);
-        if (record->result.op[0] && strcmp(record->result.op, parsed.op->name) != 0)
-            verify_problem(v, where, "op is %s; unit %s is of %s", record->result.op, record->unit,
-                           parsed.op->name);
-        for (uint32_t s = 0; s < record->result.sample_count; s++)
-            judge_sample(v, &parsed, &built, i, s);
-    }
+    for (size_t i = chosen->first; i < chosen->end && status == ISO_OK; i++)
+        status = rebuild_record(v, &parsed, &built, inputs, i);
     conform_built_deinit(&built);
     v->report->rebuilt_units += status == ISO_OK;
     return status;

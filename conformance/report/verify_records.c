@@ -74,6 +74,8 @@ static void check_numerics(verification *v)
         {"root_unit", n->root_unit, iso_numerics_ieee.root_unit, CONFORM_CAP_ROOT},
         {"bf16_unit", n->bf16_unit, iso_numerics_ieee.bf16_unit, CONFORM_CAP_BF16},
         {"flush", n->flush, 0, fmax(iso_numerics_ieee.flush, 0x1p-126)},
+        {"matrix_bf16_unit", n->matrix_units[ISO_MATRIX_BF16], 0, CONFORM_CAP_MATRIX_BF16},
+        {"matrix_e4m3_unit", n->matrix_units[ISO_MATRIX_E4M3], 0, CONFORM_CAP_MATRIX_E4M3},
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (!(limits[i].value >= limits[i].low && limits[i].value <= fmax(limits[i].cap, limits[i].low)))

@@ -151,6 +151,8 @@ static void add_kernel(crypto_hash_sha256_state *state, const iso_kernel *kernel
     add_number(state, kernel->group_size);
     for (int i = 0; i < 3; i++)
         add_number(state, (uint64_t)kernel->dtypes[i]);
+    add_number(state, (uint64_t)kernel->matrix);
+    add_number(state, kernel->matrix_terms);
     for (int i = 0; i < ISO_MAX_CODE_FORMATS && kernel->codes[i].format != ISO_CODE_NONE; i++) {
         const iso_kernel_code *code = &kernel->codes[i];
         add_number(state, (uint64_t)code->format);

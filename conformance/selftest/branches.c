@@ -119,8 +119,8 @@ static void print_table(FILE *file, json_t *kernels, bool *out_complete)
     for (uint32_t o = 0; o < iso_ops()->count; o++)
         for (uint32_t k = 0; k < iso_ops()->ops[o]->kernel_count; k++) {
             const iso_kernel *kernel = iso_ops()->ops[o]->kernels[k];
-            if (kernel->codes[0].format == ISO_CODE_NATIVE)
-                continue;
+            if (kernel->codes[0].format == ISO_CODE_NATIVE || kernel->backend)
+                continue; // a simulated chip runs portable kernels
             json_t *entry = json_object_get(kernels, kernel->name);
             if (entry) {
                 print_kernel(file, kernel->name, entry);

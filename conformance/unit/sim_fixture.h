@@ -40,10 +40,10 @@ static inline const iso_kernel *find_kernel(const char *name)
 
 static inline const iso_kernel_code *spirv_of(const iso_kernel *kernel)
 {
-    const iso_kernel_code *code = kernel->codes;
-    while (code->format != ISO_CODE_SPIRV)
-        code++;
-    return code;
+    for (const iso_kernel_code *code = kernel->codes; code->format != ISO_CODE_NONE; code++)
+        if (code->format == ISO_CODE_SPIRV)
+            return code;
+    return NULL;
 }
 
 // `chip_text`: lines of a chip file behind its name.

@@ -68,7 +68,7 @@ iso_status iso_linear_reference(const void *params, const iso_numerics *numerics
         for (uint32_t n = 0; n < features; n++) {
             iso_sum sum = iso_sum_begin(numerics);
             if (iso_tensor_present(&p->bias))
-                iso_sum_add(&sum, iso_at(&p->bias, 0, n), 1, 1);
+                iso_sum_add_apart(&sum, iso_at(&p->bias, 0, n));
             for (uint32_t k0 = 0; k0 < width; k0 += ISO_FP8_BLOCK) {
                 double scale = scale_of(p, r, n, k0);
                 for (uint32_t k = k0; k < width && k < k0 + ISO_FP8_BLOCK; k++)

@@ -24,7 +24,8 @@ bool iso_mla_attention_cuda_sm80_supports(const iso_kernel *kernel, const void *
         !iso_words_addressable(&p->q_rope, "q_rope", reason))
         return false;
     if (width % 8)
-        return iso_refuse(reason, "cache: rows of %u elements must be multiples of 8 for 16-byte copies", width);
+        return iso_refuse(reason, "cache: rows of %u elements must be multiples of 8 for 16-byte copies",
+                          width);
     return true;
 }
 

@@ -109,7 +109,8 @@ FUNC uint chunk_at(uint key, uint column)
     return 16u * (key * CHUNKS + (column ^ (key & 7u)));
 }
 
-// Keys first … first + here - 1 of a page (16 of them at most), all columns. Where nothing is read, the address is one that nobody looks at.
+// Keys first … first + here - 1 of a page (16 of them at most), all columns. Where nothing is read, the address is one that
+// nobody looks at.
 FUNC void copy_tile(uint tile, const uint *cache, uint page, uint first, uint here, uint width)
 {
     uint thread = anew(LOCAL_ID);
@@ -237,6 +238,9 @@ FUNC block block_of(uint group, uint heads)
     block here = {group / blocks, group % blocks * 16u};
     return here;
 }
+
+// Scores and columns are summed over different counts: 0.
+KERNEL_MATRIX(BF16, NONE, BF16, 0)
 
 KERNEL_BEGIN(mla_attention, 256)
     IN(u32, q_latent)     // [count, heads, latent] bf16

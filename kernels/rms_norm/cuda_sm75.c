@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// RMSNorm on CUDA: when the kernel for warps fits, and how it is launched (a warp a row up to NARROW elements,
-// which a warp holds in registers; a group a row beyond).
+// RMSNorm on CUDA: when the kernel for warps fits, and how it is launched (a warp a row up to NARROW
+// elements, which a warp holds in registers; a group a row beyond).
 #include "kernels/functions.h"
 #include "kernels/rms_norm/op.h"
 #include "kernels/tuned_cuda.h"

@@ -253,8 +253,9 @@ static void run_args(const iso_native_group *group, const iso_native_arg *args)
     y[6] = x[1];
 }
 
-extern const iso_native_kernel ISO_JOIN(conform_probe_cpu_, ISO_CPU_VARIANT, , )[CONFORM_PROBE_COUNT];
-const iso_native_kernel ISO_JOIN(conform_probe_cpu_, ISO_CPU_VARIANT, , )[CONFORM_PROBE_COUNT] = {
+extern const iso_native_kernel ISO_JOIN(conform_probe_cpu_, ISO_CPU_VARIANT,
+                                        , )[CONFORM_PORTABLE_PROBE_COUNT];
+const iso_native_kernel ISO_JOIN(conform_probe_cpu_, ISO_CPU_VARIANT, , )[CONFORM_PORTABLE_PROBE_COUNT] = {
     [CONFORM_PROBE_probe_float_F32_F32_F32] = {run_float, 0},
     [CONFORM_PROBE_probe_word_F32_F32_F32] = {run_word, 0},
     [CONFORM_PROBE_probe_turn_F32_F32_F32] = {run_turn, 0},

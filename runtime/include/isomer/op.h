@@ -91,15 +91,29 @@ typedef struct iso_kernel_code {
     const iso_native_kernel *native;
 } iso_kernel_code;
 
+// Matrix instructions that a kernel may sum with, by what they multiply. They round as their maker saw fit,
+// which is measured apart from a device's ordinary arithmetic.
+typedef enum iso_matrix_kind {
+    ISO_MATRIX_NONE, // ordinary float32 sums
+    ISO_MATRIX_BF16,
+    ISO_MATRIX_E4M3,
+    ISO_MATRIX_COUNT,
+} iso_matrix_kind;
+
 typedef struct iso_kernel {
     const char *name; // "op.backend.variant", the same string in logs, benches and expectation lists
     const char *op;
-    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL: any.
+    // Whose devices a tuned kernel is for, and from which architecture on, as iso_device_info has them; NULL:
+    // any.
     const char *backend;
     const char *arch;
     iso_dtype
         dtypes[3]; // portable kernels: the types of x, weight and y they were compiled for; NONE: not used
     uint32_t group_size;
+    // Whose instructions the kernel sums products with, and after how many terms of K at most it adds that
+    // sum to a float32 of its own; 0: at the end, or it does not say.
+    iso_matrix_kind matrix;
+    uint32_t matrix_terms;
     iso_supports_fn supports;
     iso_launch_fn launch;
     // A kernel of two launches: the first leaves partial results in scratch memory, the second, after a
@@ -128,6 +142,12 @@ typedef struct iso_numerics {
     double exp_unit;  // largest relative error of exp
     double root_unit; // of a square root, and of a division
     double bf16_unit; // of storing as BF16: 2^-8 to nearest
+    // What matrix instructions cut off each term, relative to the largest of the terms, the accumulator and
+    // their sums; 0: they round no worse than ordinary float32 sums.
+    double matrix_units[ISO_MATRIX_COUNT];
+    // Of one kernel (iso_kernel_numerics); a device's own are 0.
+    double matrix_unit;
+    uint32_t matrix_terms;
 } iso_numerics;
 
 // A reference result: one double and one error bound for each element of the op's first `output_count`

@@ -28,12 +28,20 @@ static uint32_t checksum_step(uint32_t sum, uint8_t byte)
     return sum;
 }
 
-uint32_t sim_checksum(const char *text, size_t bytes)
+uint32_t sim_checksum(const char *text, size_t bytes, uint32_t *out_bytes)
 {
     uint32_t sum = 0;
-    for (size_t i = 0; i < bytes; i++)
-        sum = checksum_step(sum, (uint8_t)text[i]);
-    for (size_t rest = bytes; rest; rest >>= 8)
+    *out_bytes = 0;
+    for (size_t i = 0; i < bytes && text[i]; i++) {
+        if (text[i] == '/' && i + 1 < bytes && text[i + 1] == '/')
+            while (i + 1 < bytes && text[i + 1] != '\n')
+                i++;
+        else if (strchr(" \t\r\n", text[i]) == NULL) {
+            sum = checksum_step(sum, (uint8_t)text[i]);
+            ++*out_bytes;
+        }
+    }
+    for (uint32_t rest = *out_bytes; rest; rest >>= 8)
         sum = checksum_step(sum, (uint8_t)rest);
     return ~sum;
 }

@@ -87,11 +87,8 @@ static CUresult load_text(sim_module *module, const sim_fatbin_text *text, char 
                  ptx_module_target(module->ptx), sim.arch);
         return CUDA_ERROR_INVALID_PTX;
     }
-    if (sim.counts_path) {
-        size_t bytes = strnlen(text->text, text->bytes); // in a fat binary zeros may follow
-        module->text_bytes = (uint32_t)bytes;
-        module->checksum = sim_checksum(text->text, bytes);
-    }
+    if (sim.counts_path)
+        module->checksum = sim_checksum(text->text, text->bytes, &module->text_bytes);
     snprintf(message, PTX_MESSAGE_BYTES, "%u kernels for sm_%u", ptx_module_kernel_count(module->ptx),
              ptx_module_target(module->ptx));
     module->functions = sim_new((ptx_module_kernel_count(module->ptx) + 1) * sizeof(sim_function *));

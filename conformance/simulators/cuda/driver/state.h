@@ -235,8 +235,9 @@ void sim_work_guard(sim_work *work, bool on);
 ptx_counts *sim_counts_of(const sim_work *work);
 // Appends what was counted to the file, and forgets it.
 void sim_counts_write(void);
-// As POSIX's cksum.
-uint32_t sim_checksum(const char *text, size_t bytes);
+// POSIX's cksum of the text without `//` comments and white space, up to a zero; *out_bytes: what that
+// leaves.
+uint32_t sim_checksum(const char *text, size_t bytes, uint32_t *out_bytes);
 
 // ---- the device ----
 
