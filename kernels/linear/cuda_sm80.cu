@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Linear layer on tensor cores, from sm_80 on: y = x W^T + bias for BF16 x with a BF16 or an E4M3 weight;
-// cuda_sm89.cu is the same text for E4M3 x. The code of a tile is dialect/cuda_matmul.kh, which grouped_linear
-// shares.
+// Linear layer on tensor cores, from sm_80 on: y = x W^T + bias for BF16 x with a BF16 or an E4M3 weight, and for
+// E4M3 x and weight by products of BF16. cuda_sm89.cu is the same text with products of E4M3. The code of a tile is
+// dialect/cuda_matmul.kh, which grouped_linear shares.
 //
 // What decides. One row of decode reads every weight once and multiplies it once: memory is all that counts, and
 // memory is busy only while every multiprocessor has some 20 to 30 KiB of loads under way. Prefill reads a weight
@@ -13,7 +13,7 @@
 //
 // A group is 128 threads and computes one of three tiles, chosen by the number of rows of the call (cuda_sm80.c):
 //
-//     rows      tile (features x rows)   ring          its team                stages: BF16 W; E4M3 W, BF16 x; E4M3
+//     rows      tile (features x rows)   ring          its team                stages: BF16; BF16 x, E4M3 W; E4M3
 //     1 … 8     16 x  8                  4, of a warp  one warp, 1/4 of K      4; 3; 4
 //     9 … 16    16 x 16                  4, of a warp  one warp, 1/4 of K      3; 2; 3
 //     17 …      64 x 64 (E4M3 W: 32)     1             four warps, 32 x 32     3; 3; 4
@@ -56,9 +56,9 @@
 // landed; one barrier of the team, after which all see it and all are done with the step before; start the copy of
 // step + S - 1 into the stage of the step before; multiply. One barrier a step guards both ends of the ring.
 //
-// E4M3 weight, BF16 x: a word of four E4M3 becomes two pairs of BF16 in registers, exactly, by a shift and a product
-// with 2^120 (e4m3_to_bf16). Those four are neighbours in K where the instruction wants two pairs 8 apart; the order
-// of K inside a product is free, so x is read in the same order instead.
+// E4M3 without products of its own: a word of four E4M3 becomes two pairs of BF16 in registers, exactly, by a shift
+// and a product with 2^120 (e4m3_to_bf16). Those four are neighbours in K where the instruction wants two pairs 8
+// apart; the order of K inside a product is free, so x is read in the same order instead, or widened the same way.
 //
 // Scales are fetched one step ahead into registers, both multiplied, and one fused multiply-add promotes the sum of
 // 128 of K.
