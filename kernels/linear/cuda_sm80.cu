@@ -79,7 +79,7 @@
 // The parts of K depend on it and are not stated: 0. Scaled sums are of one block.
 KERNEL_MATRIX(BF16, BF16, BF16, 0)
 KERNEL_MATRIX(BF16, E4M3, BF16, 128)
-KERNEL_MATRIX(E4M3, E4M3, E4M3, 128)
+KERNEL_MATRIX(E4M3, E4M3, BF16, 128)
 
 KERNEL_BEGIN(linear, 128)
     IN(X_TYPE, x)
