@@ -24,6 +24,15 @@ static void plan_launch(const iso_kernel *kernel, uint32_t index, const void *pa
     (index == 0 ? kernel->launch : kernel->combine_launch)(kernel, params, out_launch);
 }
 
+uint32_t iso_kernel_launch_count(const iso_kernel *kernel, const void *params)
+{
+    iso_launch combine;
+    if (!kernel->combine_entry)
+        return 1;
+    plan_launch(kernel, 1, params, NULL, &combine);
+    return combine.groups[0] > 0 ? 2 : 1;
+}
+
 iso_status iso_program_init(iso_program *program, iso_device *device, const iso_kernel *kernel,
                             const void *params)
 {
@@ -32,7 +41,7 @@ iso_status iso_program_init(iso_program *program, iso_device *device, const iso_
     if (!code)
         return iso_fail(ISO_UNSUPPORTED, "kernel %s has no code in a format of device %s", kernel->name,
                         iso_device_name(device));
-    for (uint32_t i = 0; i < iso_kernel_launch_count(kernel); i++) {
+    for (uint32_t i = 0; i < (kernel->combine_entry ? 2 : 1); i++) {
         iso_launch launch;
         plan_launch(kernel, i, params, NULL, &launch);
         const char *entry = i == 0 ? kernel->op : kernel->combine_entry;
@@ -67,11 +76,9 @@ void iso_program_deinit(iso_program *program)
 iso_status iso_program_record(const iso_program *program, const void *params, const iso_arg *scratch,
                               iso_list *list)
 {
-    for (uint32_t i = 0; i < iso_kernel_launch_count(program->kernel); i++) {
+    for (uint32_t i = 0; i < iso_kernel_launch_count(program->kernel, params); i++) {
         iso_launch launch;
         plan_launch(program->kernel, i, params, scratch, &launch);
-        if (i > 0 && launch.groups[0] == 0) // this call left nothing to combine
-            continue;
         iso_dispatch dispatch = {.label = program->kernel->name, .arg_count = launch.arg_count};
         memcpy(dispatch.groups, launch.groups, sizeof dispatch.groups);
         memcpy(dispatch.args, launch.args, launch.arg_count * sizeof *launch.args);

@@ -19,10 +19,8 @@ typedef struct iso_program {
 
 // ---- calls ----
 
-static inline uint32_t iso_kernel_launch_count(const iso_kernel *kernel)
-{
-    return kernel->combine_entry ? 2 : 1;
-}
+// How many launches this call has: a kernel of two may leave nothing to combine.
+uint32_t iso_kernel_launch_count(const iso_kernel *kernel, const void *params);
 
 // Bytes of scratch memory that a call needs; 0: none.
 static inline uint64_t iso_kernel_scratch_bytes(const iso_kernel *kernel, const void *params)

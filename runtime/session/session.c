@@ -192,17 +192,24 @@ iso_status iso_session_fill_caches(iso_session *session, uint32_t pattern)
     return ISO_OK;
 }
 
+static uint32_t launches_of_node(const iso_plan *plan, uint32_t size, uint32_t node)
+{
+    uint8_t params[ISO_OP_PARAMS_BYTES] __attribute__((aligned(8)));
+    iso_plan_bind_shapes(plan, &plan->graph->nodes[node], &plan->sizes[size].dims, params);
+    return iso_kernel_launch_count(plan->sizes[size].kernels[node], params);
+}
+
 // The times of a segment's dispatches, added up by node.
 static iso_status segment_times(const iso_session *session, uint32_t size, size_t s, uint64_t *out_ns)
 {
     const iso_plan *plan = session->plan;
     const iso_segment *segment = &plan->segments[s];
-    const iso_kernel *const *kernels = plan->sizes[size].kernels + segment->first_node;
+    const uint32_t end_node = segment->first_node + segment->node_count;
     uint64_t *launch_ns = NULL;
     uint32_t launches = 0, next = 0;
     iso_status status;
-    for (uint32_t n = 0; n < segment->node_count; n++)
-        launches += iso_kernel_launch_count(kernels[n]);
+    for (uint32_t n = segment->first_node; n < end_node; n++)
+        launches += launches_of_node(plan, size, n);
     uint32_t count = launches;
     ISO_TRY(ISO_NEW(session->allocator, launches, &launch_ns));
     ISO_TRY_GOTO(iso_list_times(session->lists[size][s], launch_ns, &count), done);
@@ -210,10 +217,10 @@ static iso_status segment_times(const iso_session *session, uint32_t size, size_
         status = iso_fail(ISO_INTERNAL, "%u times for %u launches", count, launches);
         goto done;
     }
-    for (uint32_t n = 0; n < segment->node_count; n++) {
-        out_ns[segment->first_node + n] = 0;
-        for (uint32_t i = 0; i < iso_kernel_launch_count(kernels[n]); i++)
-            out_ns[segment->first_node + n] += launch_ns[next++];
+    for (uint32_t n = segment->first_node; n < end_node; n++) {
+        out_ns[n] = 0;
+        for (uint32_t end = next + launches_of_node(plan, size, n); next < end; next++)
+            out_ns[n] += launch_ns[next];
     }
 done:
     iso_free(session->allocator, launch_ns);
