@@ -18,22 +18,6 @@ bool iso_router_cuda_sm75_supports(const iso_kernel *kernel, const void *params,
 void iso_router_cuda_sm75_launch(const iso_kernel *kernel, const void *params, iso_launch *out)
 {
     const iso_router *p = params;
+    iso_router_portable_launch(kernel, params, out); // whose arguments these are
     out->groups[0] = iso_div_up(p->logits.dims[0], kernel->group_size / 32);
-    out->groups[1] = out->groups[2] = 1;
-    iso_launch_u32(out, p->logits.dims[0]);
-    iso_launch_tensor(out, &p->logits, NULL);
-    iso_launch_tensor(out, &p->bias, &p->logits);
-    iso_launch_tensor(out, &p->forced, &p->logits);
-    iso_launch_tensor(out, &p->index, NULL);
-    iso_launch_tensor(out, &p->weight, NULL);
-    iso_launch_u32(out, p->logits.dims[1]);
-    iso_launch_u32(out, p->index.dims[1]);
-    iso_launch_u32(out, iso_tensor_present(&p->bias));
-    iso_launch_u32(out, iso_tensor_present(&p->forced));
-    iso_launch_u32(out, p->sigmoid);
-    iso_launch_u32(out, p->group_count);
-    iso_launch_u32(out, p->group_keep);
-    iso_launch_u32(out, p->group_top2);
-    iso_launch_u32(out, p->normalise);
-    iso_launch_f32(out, p->scaling);
 }
