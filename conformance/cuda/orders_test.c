@@ -51,18 +51,13 @@ typedef struct choice {
     uint64_t work[CASES_EACH];
 } choice;
 
-static bool is_tuned(const iso_kernel *kernel)
-{
-    return strstr(kernel->name, ".portable.") == NULL;
-}
-
 static void consider(choice *choice, const iso_kernel *kernel, const conform_op_case *wanted, uint64_t work)
 {
     if (!choice->wanted[0].op || work < choice->work[0]) {
         choice->wanted[0] = *wanted;
         choice->work[0] = work;
     }
-    if (is_tuned(kernel) && work <= TUNED_TERMS && (!choice->wanted[1].op || work > choice->work[1])) {
+    if (kernel->backend && work <= TUNED_TERMS && (!choice->wanted[1].op || work > choice->work[1])) {
         choice->wanted[1] = *wanted;
         choice->work[1] = work;
     }
@@ -101,7 +96,7 @@ static iso_status run_case(conform_context *context, const conform_op_case *want
     snprintf(run->kernel, sizeof run->kernel, "%s", kernel->name);
     snprintf(run->unit, sizeof run->unit, "ops/%s/%s/%u", wanted->op->name, wanted->triple.name,
              wanted->number);
-    run->tuned = is_tuned(kernel);
+    run->tuned = kernel->backend != NULL;
     ISO_TRY(conform_built_init(&built, wanted, SEED, false));
     iso_status status = conform_built_refer(&built, wanted, &context->numerics);
     if (status == ISO_OK)

@@ -87,8 +87,8 @@ uint32_t conform_triples(const iso_op_info *op, conform_triple out[CONFORM_MAX_T
         for (uint32_t k = 0; k < op->kernel_count && count < CONFORM_MAX_TRIPLES; k++) {
             const iso_kernel *kernel = op->kernels[k];
             const char *types = strrchr(kernel->name, '.') + 1;
-            if (kernel->codes[0].format != ISO_CODE_NATIVE &&
-                (strstr(kernel->name, ".portable.") == NULL) == tuned && !is_listed(out, count, types))
+            if (kernel->codes[0].format != ISO_CODE_NATIVE && (kernel->backend != NULL) == tuned &&
+                !is_listed(out, count, types))
                 out[count++] = (conform_triple){kernel->dtypes, types};
         }
     return count;
@@ -239,22 +239,22 @@ iso_status conform_built_refer(conform_built *built, const conform_op_case *want
     return refer(built, wanted, numerics, built->expected);
 }
 
-iso_status conform_expectation_init(const conform_built *built, const conform_op_case *wanted,
-                                    const iso_kernel *kernel, const iso_numerics *device,
-                                    conform_expectation *out)
+iso_status conform_kernel_expected_init(const conform_built *built, const conform_op_case *wanted,
+                                        const iso_kernel *kernel, const iso_numerics *device,
+                                        conform_kernel_expected *out)
 {
     const iso_numerics numerics = iso_kernel_numerics(kernel, device);
-    *out = (conform_expectation){.outputs = built->expected};
+    *out = (conform_kernel_expected){.outputs = built->expected};
     if (numerics.matrix_unit == 0)
         return ISO_OK;
     out->outputs = out->own;
     iso_status status = refer(built, wanted, &numerics, out->own);
     if (status != ISO_OK)
-        conform_expectation_deinit(out);
+        conform_kernel_expected_deinit(out);
     return status;
 }
 
-void conform_expectation_deinit(conform_expectation *expectation)
+void conform_kernel_expected_deinit(conform_kernel_expected *expectation)
 {
     conform_expected_deinit(expectation->own);
     expectation->outputs = NULL;

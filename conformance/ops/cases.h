@@ -57,14 +57,14 @@ void conform_built_deinit(conform_built *built);
 
 // What one kernel is held to: what every kernel is (`built`), or where it sums with matrix instructions that
 // cut off, an expectation of its own.
-typedef struct conform_expectation {
+typedef struct conform_kernel_expected {
     const iso_reference_output *outputs; // lent
     iso_reference_output own[ISO_MAX_OPERANDS];
-} conform_expectation;
-iso_status conform_expectation_init(const conform_built *built, const conform_op_case *wanted,
-                                    const iso_kernel *kernel, const iso_numerics *device,
-                                    conform_expectation *out) ISO_MUST_USE;
-void conform_expectation_deinit(conform_expectation *expectation);
+} conform_kernel_expected;
+iso_status conform_kernel_expected_init(const conform_built *built, const conform_op_case *wanted,
+                                        const iso_kernel *kernel, const iso_numerics *device,
+                                        conform_kernel_expected *out) ISO_MUST_USE;
+void conform_kernel_expected_deinit(conform_kernel_expected *expectation);
 
 // Room for the values and bounds of a call; freed by conform_expected_deinit.
 iso_status conform_expected_init(const iso_op_info *op, const void *params,

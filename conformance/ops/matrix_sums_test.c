@@ -173,7 +173,7 @@ static double score_of(const chip *chip, const iso_numerics *numerics, const iso
 {
     char reason[ISO_REASON_BYTES];
     conform_built built, wrong;
-    conform_expectation expectation;
+    conform_kernel_expected expectation;
     conform_result result = {.score = -1};
     check(conform_built_init(&built, wanted, 1, false));
     check(conform_built_init(&wrong, wanted, 1, false));
@@ -181,7 +181,7 @@ static double score_of(const chip *chip, const iso_numerics *numerics, const iso
         iso_plan_kernel_fits(kernel, built.params, iso_device_get_info(chip->context.device), reason)) {
         plant((const iso_tensor *)wrong.params, fault);
         check(conform_built_refer(&wrong, wanted, numerics));
-        check(conform_expectation_init(&wrong, wanted, kernel, numerics, &expectation));
+        check(conform_kernel_expected_init(&wrong, wanted, kernel, numerics, &expectation));
         const conform_trial trial = {.op = wanted->op,
                                      .kernel = kernel,
                                      .params = built.params,
@@ -190,7 +190,7 @@ static double score_of(const chip *chip, const iso_numerics *numerics, const iso
                                      .seed = 1};
         check(conform_trial_run(&trial, &result));
         assert_int_equal(result.outcome, result.score <= 1 ? CONFORM_PASS : CONFORM_FAIL);
-        conform_expectation_deinit(&expectation);
+        conform_kernel_expected_deinit(&expectation);
     }
     conform_built_deinit(&built);
     conform_built_deinit(&wrong);

@@ -68,8 +68,8 @@ iso_status conform_run_kernel(conform_context *context, const conform_op_case *w
                               const conform_built *built, const iso_kernel *kernel, const char *unit,
                               conform_result *out_result)
 {
-    conform_expectation expectation;
-    ISO_TRY(conform_expectation_init(built, wanted, kernel, &context->numerics, &expectation));
+    conform_kernel_expected expectation;
+    ISO_TRY(conform_kernel_expected_init(built, wanted, kernel, &context->numerics, &expectation));
     const conform_trial trial = {.op = wanted->op,
                                  .kernel = kernel,
                                  .params = built->params,
@@ -81,7 +81,7 @@ iso_status conform_run_kernel(conform_context *context, const conform_op_case *w
     iso_status status = conform_trial_run(&trial, out_result);
     if (status == ISO_OK && out_result->outcome == CONFORM_FAIL && context->case_folder)
         keep_case(context, &trial, unit, out_result);
-    conform_expectation_deinit(&expectation);
+    conform_kernel_expected_deinit(&expectation);
     return status;
 }
 

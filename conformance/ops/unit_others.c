@@ -69,8 +69,8 @@ static void close_others(others *others)
 static iso_status run_once(conform_context *context, const conform_op_case *wanted,
                            const conform_built *built, const iso_kernel *kernel, conform_result *out_result)
 {
-    conform_expectation expectation;
-    ISO_TRY(conform_expectation_init(built, wanted, kernel, &context->numerics, &expectation));
+    conform_kernel_expected expectation;
+    ISO_TRY(conform_kernel_expected_init(built, wanted, kernel, &context->numerics, &expectation));
     const conform_trial trial = {.op = wanted->op,
                                  .kernel = kernel,
                                  .params = built->params,
@@ -79,7 +79,7 @@ static iso_status run_once(conform_context *context, const conform_op_case *want
                                  .seed = context->seed,
                                  .modules = context->modules};
     iso_status status = conform_trial_run(&trial, out_result);
-    conform_expectation_deinit(&expectation);
+    conform_kernel_expected_deinit(&expectation);
     return status;
 }
 

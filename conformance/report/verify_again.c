@@ -122,7 +122,7 @@ static iso_status rebuild_record(verification *v, const conform_op_case *parsed,
 {
     const conform_record *record = &v->content.records[index];
     const iso_kernel *kernel = kernel_of(parsed->op, record);
-    conform_expectation expectation;
+    conform_kernel_expected expectation;
     char where[160];
     verify_place(v, index, where);
     if (record->result.input_hash && record->result.input_hash != inputs)
@@ -139,10 +139,10 @@ static iso_status rebuild_record(verification *v, const conform_op_case *parsed,
                        record->result.check);
         return ISO_OK;
     }
-    ISO_TRY(conform_expectation_init(built, parsed, kernel, &v->content.summary.numerics, &expectation));
+    ISO_TRY(conform_kernel_expected_init(built, parsed, kernel, &v->content.summary.numerics, &expectation));
     for (uint32_t s = 0; s < record->result.sample_count; s++)
         judge_sample(v, parsed, built, expectation.outputs, index, s);
-    conform_expectation_deinit(&expectation);
+    conform_kernel_expected_deinit(&expectation);
     return ISO_OK;
 }
 

@@ -8,20 +8,14 @@
 
 ISO_TUNED_PLAN(iso_grouped_linear_cuda_sm80)
 
-enum { TILE_FEATURES = 16, MAX_GROUPS_Y = 65535 };
+enum { TILE_FEATURES = 16 };
 
 bool iso_grouped_linear_cuda_sm80_supports(const iso_kernel *kernel, const void *params,
                                            const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_grouped_linear *p = params;
-    if (!iso_cuda_at_least(device, 80, reason) ||
-        !iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y}, reason) ||
-        !iso_rows_of_16_bytes(&p->x, "x", reason) || !iso_rows_of_16_bytes(&p->weight, "weight", reason))
-        return false;
-    if (iso_div_up(iso_tensor_width(&p->y), TILE_FEATURES) > MAX_GROUPS_Y)
-        return iso_refuse(reason, "y: %u features; at most %u", iso_tensor_width(&p->y),
-                          MAX_GROUPS_Y * TILE_FEATURES);
-    return true;
+    return iso_cuda_matmul_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y},
+                                reason);
 }
 
 void iso_grouped_linear_cuda_sm80_launch(const iso_kernel *kernel, const void *params, iso_launch *out)

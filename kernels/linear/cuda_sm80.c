@@ -8,7 +8,7 @@
 
 ISO_TUNED_PLAN(iso_linear_cuda_sm80)
 
-enum { WIDE_FEATURES = 64, NARROW_FEATURES = 16, MAX_GROUPS_Y = 65535 };
+enum { WIDE_FEATURES = 64, NARROW_FEATURES = 16 };
 
 // Rows of one group, from the number of rows of the call. The largest is MATMUL_WIDE_ROWS of cuda_matmul.kh.
 static uint32_t group_rows(const iso_kernel *kernel, uint32_t rows)
@@ -20,14 +20,8 @@ bool iso_linear_cuda_sm80_supports(const iso_kernel *kernel, const void *params,
                                    const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_linear *p = params;
-    if (!iso_cuda_at_least(device, 80, reason) ||
-        !iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y}, reason) ||
-        !iso_rows_of_16_bytes(&p->x, "x", reason) || !iso_rows_of_16_bytes(&p->weight, "weight", reason))
-        return false;
-    if (iso_div_up(iso_tensor_width(&p->y), NARROW_FEATURES) > MAX_GROUPS_Y)
-        return iso_refuse(reason, "y: %u features; at most %u", iso_tensor_width(&p->y),
-                          MAX_GROUPS_Y * NARROW_FEATURES);
-    return true;
+    return iso_cuda_matmul_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y},
+                                reason);
 }
 
 void iso_linear_cuda_sm80_launch(const iso_kernel *kernel, const void *params, iso_launch *out)

@@ -53,32 +53,12 @@ uint64_t iso_mla_attention_cuda_sm80_scratch_bytes(const iso_kernel *kernel, con
 
 void iso_mla_attention_cuda_sm80_launch(const iso_kernel *kernel, const void *params, iso_launch *out)
 {
-    (void)kernel;
     const iso_mla_attention *p = params;
     uint32_t slots = slot_count(p);
+    iso_mla_attention_portable_launch(kernel, params, out); // whose arguments come first
     out->groups[0] = group_count(p);
     out->groups[1] = slots ? slots : 1;
-    out->groups[2] = 1;
-    iso_launch_u32(out, p->q_latent.dims[0]);
-    iso_launch_tensor(out, &p->q_latent, NULL);
-    iso_launch_tensor(out, &p->q_rope, NULL);
-    iso_launch_tensor(out, &p->cache, NULL);
-    iso_launch_tensor(out, &p->block_table, NULL);
-    iso_launch_tensor(out, &p->positions, NULL);
-    iso_launch_tensor(out, &p->sequence, NULL);
-    iso_launch_tensor(out, &p->y, NULL);
     iso_launch_scratch(out);
-    iso_launch_u32(out, p->q_latent.dims[1]);
-    iso_launch_u32(out, p->q_latent.dims[2]);
-    iso_launch_u32(out, p->q_rope.dims[2]);
-    iso_launch_u32(out, p->block_table.dims[1]);
-    iso_launch_u32(out, p->q_latent.view_offset);
-    iso_launch_u32(out, p->q_latent.row_stride);
-    iso_launch_u32(out, p->q_rope.view_offset);
-    iso_launch_u32(out, p->q_rope.row_stride);
-    iso_launch_u32(out, p->y.view_offset);
-    iso_launch_u32(out, p->y.row_stride);
-    iso_launch_f32(out, p->scale);
     iso_launch_u32(out, slots);
 }
 

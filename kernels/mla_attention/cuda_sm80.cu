@@ -250,7 +250,6 @@ KERNEL_BEGIN(mla_attention, 256)
     IN(i32, positions)    // [count]
     IN(i32, sequence)     // [count]
     OUT(u32, y)           // [count, heads, latent] bf16
-    OUT(f32, partials)    // [count, heads, slots, latent + 2]: columns, maximum, sum
     VALUE(uint, heads)
     VALUE(uint, latent)
     VALUE(uint, rope)
@@ -262,6 +261,7 @@ KERNEL_BEGIN(mla_attention, 256)
     VALUE(uint, y_offset)
     VALUE(uint, y_stride)
     VALUE(float, scale)
+    OUT(f32, partials)    // [count, heads, slots, latent + 2]: columns, maximum, sum
     VALUE(uint, slots)    // segments that have a group of their own; 0: a group walks all of them
 KERNEL_SHARED
     SHARED(chunk, staged, 2 * 16 * 72 + 3 * 16 * 2) // two stages of a tile, then the weights
