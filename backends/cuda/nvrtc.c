@@ -65,6 +65,14 @@ static iso_status read_archs(const iso_allocator *allocator, iso_nvrtc *nvrtc)
     return ISO_OK;
 }
 
+// A path's last part: the reason why NVRTC is left aside is told in a device's one line, which a long path
+// would fill.
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
 // One library: found, and of a version whose PTX the driver takes (a driver takes what is as old as itself).
 static iso_status try_library(const iso_allocator *allocator, const char *name, int driver_version,
                               iso_nvrtc *nvrtc)
@@ -72,19 +80,23 @@ static iso_status try_library(const iso_allocator *allocator, const char *name, 
     const char *const names[] = {name, NULL};
     void *functions[SYMBOL_COUNT], *library = NULL; // kept open: it keeps state of its own
     if (iso_library_open(names, symbol_names, functions, &library) != ISO_OK) {
-        iso_copy_text(nvrtc->reason, sizeof nvrtc->reason, iso_status_last()->text);
+        const char *text = iso_status_last()->text;
+        const bool begins_with_path = strncmp(text, name, strlen(name)) == 0;
+        iso_copy_text(nvrtc->reason, sizeof nvrtc->reason,
+                      begins_with_path ? text + (file_name(name) - name) : text);
         return ISO_OK;
     }
     _Static_assert(sizeof functions == sizeof nvrtc->api, "one function pointer a symbol");
     memcpy(&nvrtc->api, functions, sizeof functions);
     nvrtcResult result = nvrtc->api.nvrtcVersion(&nvrtc->major, &nvrtc->minor);
     if (result != NVRTC_SUCCESS) {
-        snprintf(nvrtc->reason, sizeof nvrtc->reason, "%.60s: nvrtcVersion failed (%d)", name, result);
+        snprintf(nvrtc->reason, sizeof nvrtc->reason, "%.60s: nvrtcVersion failed (%d)", file_name(name),
+                 result);
         return ISO_OK;
     }
     if (nvrtc->major * 1000 + nvrtc->minor * 10 > driver_version) {
-        snprintf(nvrtc->reason, sizeof nvrtc->reason, "%.60s is %d.%d, newer than the driver", name,
-                 nvrtc->major, nvrtc->minor);
+        snprintf(nvrtc->reason, sizeof nvrtc->reason, "%.60s is %d.%d, newer than the driver",
+                 file_name(name), nvrtc->major, nvrtc->minor);
         return ISO_OK;
     }
     nvrtc->found = true;

@@ -9,6 +9,11 @@
 static const char *const nothing[] = {NULL};
 static char cache_folder[] = "/tmp/isomer-cuda-cache-XXXXXX";
 
+// A device's line has no room for a path like this one.
+#define LONG_FOLDER                                                                                          \
+    "/a/folder/with/a/path/that/is/longer/than/the/line/of/a/device/a/folder/with/a/path/that/is/longer/"    \
+    "than/the/line/of/a/device/"
+
 // Text that the stub takes, and text that it refuses.
 static const char good_text[] = "//PTX\n" CUDA_PTX_HEAD("6.4", "sm_75") CUDA_PTX_BODY;
 static const char bad_text[] = "void next() {}\n";
@@ -85,7 +90,8 @@ static void test_finding(void **state)
         {"ISOMER_NVRTC_STUB_FAIL", "2", "NVRTC 13.0 not used: it does not know sm_90"},
         {"ISOMER_NVRTC_STUB_FAIL", "3", "NVRTC 13.0 not used: it does not know sm_90"},
         {"ISOMER_CUDA_NVRTC", "off", "without NVRTC: ISOMER_CUDA_NVRTC is off"},
-        {"ISOMER_CUDA_NVRTC", "/nowhere/libnvrtc.so", "without NVRTC: /nowhere/libnvrtc.so: cannot open"},
+        {"ISOMER_CUDA_NVRTC", "/nowhere/libnvrtc.so", "without NVRTC: libnvrtc.so: cannot open"},
+        {"ISOMER_CUDA_NVRTC", LONG_FOLDER "libnvrtc.so", "without NVRTC: libnvrtc.so: cannot open"},
         {"ISOMER_CUDA_NVRTC", "libm.so.6", "without NVRTC: libm.so.6 has no nvrtcVersion"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
