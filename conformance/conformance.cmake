@@ -35,12 +35,12 @@ foreach(source ${fuzz_sources})
   endif()
 endforeach()
 
-# For tools/cuda-table, which gives it the kernels' texts.
+# For conformance/cuda/table, which gives it the kernels' texts.
 add_executable(nvrtc_compile conformance/cuda/nvrtc_compile.c)
 target_link_libraries(nvrtc_compile PRIVATE ${CMAKE_DL_LIBS})
 
 if(TARGET isomer_cuda_simulator)
-  # For tools/cuda-roofline.
+  # For conformance/cuda/roofline.
   add_executable(cuda_roofline conformance/cuda/roofline.c)
   target_link_libraries(cuda_roofline PRIVATE isomer_conformance isomer_static PkgConfig::JANSSON m)
   add_dependencies(cuda_roofline isomer_cuda_simulator)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Compiles CUDA C++ texts with NVIDIA's run-time compiler, for tools/cuda-table.
+// Compiles CUDA C++ texts with NVIDIA's run-time compiler, for conformance/cuda/table.
 //   nvrtc_compile CHIP FILE...   CHIP: sm_90a
 // For each file a line "== FILE" and the assembler's words, or "== FILE" and "error: ...". Exit 0: all
 // compile; 1: some do not; 77: no NVRTC here, or one that does not know the chip, with the reason.

@@ -3,8 +3,8 @@
 // Runs kernels tuned for CUDA once on the simulated chip, at shapes of DeepSeek-V3, and sets what they
 // executed beside a model of an H100: the roofline's time, and the part of it that the counts leave. A model
 // throughout: nothing is measured on a chip.
-//   cuda_roofline SIMULATOR [OP]     tables in Markdown, for tools/cuda-roofline, which says how the model is
-//   made
+//   cuda_roofline SIMULATOR [OP]     tables in Markdown, for conformance/cuda/roofline, which says how the
+//   model is made
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

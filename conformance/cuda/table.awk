@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# Writes the table of tools/cuda-table from its files: compilers and the chips they know; kernels; entries; results;
+# Writes the table of conformance/cuda/table from its files: compilers and the chips they know; kernels; entries; results;
 # entries that were executed.
 
 # Limits of a multiprocessor: warps, blocks, bytes of shared memory, and of those what the driver keeps of each block. All have
