@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tools/isomer/bench.h"
+#include "tools/isomer/device_names.h"
 #include "tools/isomer/output.h"
 
 // The share of the measured memory bandwidth that the weights of the decoded tokens alone make use of.
@@ -52,10 +53,12 @@ void bench_print(const bench_report *report)
 {
     char bytes[CLI_SIZE_BYTES];
     printf("%s: prefill of %u tokens, decode of %u; median of %u (least-most), tokens per second\n"
-           "a decoded token reads %s of weights\n\n",
+           "a decoded token reads %s of weights\n",
            report->model, report->prompt_tokens, report->new_tokens, report->repeats,
            cli_format_bytes(report->token_bytes, bytes));
-    printf("%-11s%-26s%-26s%-12s  %s\n", "device", "prefill", "decode", "memory sweep",
+    for (uint32_t i = 0; i < report->result_count; i++)
+        cli_print_device(stdout, report->results[i].device, report->results[i].info);
+    printf("\n%-11s%-26s%-26s%-12s  %s\n", "device", "prefill", "decode", "memory sweep",
            "weights read, of it");
     for (uint32_t i = 0; i < report->result_count; i++)
         print_result(report, &report->results[i]);
@@ -95,9 +98,7 @@ static json_t *profile_json(const bench_profile *profile)
 static json_t *result_json(const bench_report *report, const bench_result *result)
 {
     json_t *entry = json_object();
-    cli_json_put(&entry, "device", cli_json_text(result->device));
-    cli_json_put(&entry, "name", cli_json_text(result->info->name));
-    cli_json_put(&entry, "driver", cli_json_text(result->info->driver));
+    cli_put_device(&entry, result->device, result->info);
     cli_json_put(&entry, "problem", result->problem[0] ? cli_json_text(result->problem) : json_null());
     if (result->problem[0])
         return entry;

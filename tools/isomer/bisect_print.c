@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/isomer/device_names.h"
 #include "tools/isomer/output.h"
 
 static const iso_graph *graph_of(const bisect_report *report)
@@ -90,12 +91,20 @@ static void print_others(const bisect_report *report, uint32_t first)
         printf("  also   %u more ops with this kernel\n", count);
 }
 
+static void print_devices(const conform_bisect_options *options)
+{
+    iso_device *const devices[] = {options->device, options->reference};
+    for (uint32_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+        cli_print_device(stdout, iso_device_name(devices[i]), iso_device_get_info(devices[i]));
+}
+
 void bisect_print(const bisect_report *report)
 {
     const conform_bisection *found = report->found;
     printf("%s on %s, reference %s: %u ops, %u steps, %u partial runs on the device\n", report->model,
            iso_device_name(report->options->device), iso_device_name(report->options->reference),
            found->op_count, report->options->subject->step_count, found->runs);
+    print_devices(report->options);
     if (found->sampled)
         printf("some calls are large: they were judged by a sample of their rows\n");
     if (found->transport[0])
@@ -161,7 +170,8 @@ json_t *bisect_json(const bisect_report *report)
         if (found->inherits[node])
             cli_json_add(&heirs, cli_json_text(name_of(report, node)));
     cli_json_put(&object, "model", cli_json_text(report->model));
-    cli_json_put(&object, "device", cli_json_text(iso_device_name(report->options->device)));
+    const iso_device *device = report->options->device;
+    cli_put_device(&object, iso_device_name(device), iso_device_get_info(device));
     cli_json_put(&object, "reference", cli_json_text(iso_device_name(report->options->reference)));
     cli_json_put(&object, "ops", cli_json_count(found->op_count));
     cli_json_put(&object, "runs", cli_json_count(found->runs));
@@ -185,6 +195,7 @@ void swap_print(const conform_bisect_options *options, const conform_swap *swaps
 {
     printf("one class of ops on %s, all else on %s; differences of the logits over their RMS\n",
            iso_device_name(options->device), iso_device_name(options->reference));
+    print_devices(options);
     printf("%-20s %6s %12s %12s %16s\n", "ops", "count", "rms", "worst", "other experts");
     for (uint32_t i = 0; i < count; i++)
         printf("%-20s %6u %12.3g %12.3g %16u\n", class_name(options, &swaps[i]), swaps[i].node_count,

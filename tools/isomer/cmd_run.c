@@ -12,6 +12,7 @@
 #include "model/text/text_file.h"
 #include "tools/isomer/cli.h"
 #include "tools/isomer/clock.h"
+#include "tools/isomer/device_names.h"
 #include "tools/isomer/fallback.h"
 #include "tools/isomer/machine.h"
 #include "tools/isomer/needs.h"
@@ -245,6 +246,18 @@ static const char *stop_name(iso_stop_reason stop)
     return names[stop];
 }
 
+static json_t *devices_json(const cli_machine *machine)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < machine->device_count; i++) {
+        json_t *entry = json_object();
+        cli_put_device(&entry, iso_device_name(machine->devices[i]),
+                       iso_device_get_info(machine->devices[i]));
+        cli_json_add(&list, entry);
+    }
+    return list;
+}
+
 static iso_status print_json(const run_state *s)
 {
     const iso_generate_result *r = &s->result;
@@ -260,6 +273,7 @@ static iso_status print_json(const run_state *s)
     cli_json_put(&root, "generated_tokens", json_integer(r->generated_tokens));
     cli_json_put(&root, "prefill_seconds", json_real((double)r->prefill_ns / 1e9));
     cli_json_put(&root, "decode_seconds", json_real((double)r->decode_ns / 1e9));
+    cli_json_put(&root, "devices", devices_json(&s->machine));
     cli_json_put(&root, "fallback", cli_fallback_json(&s->machine, s->runner));
     return cli_print_json(root);
 }
@@ -278,6 +292,9 @@ static void print_ending(const run_state *s, bool no_answer)
         cli_note("prompt: %u tokens, %.0f a second; generated: %u tokens, %.0f a second; stopped: %s",
                  r->prompt_tokens, cli_rate(r->prompt_tokens, r->prefill_ns), r->generated_tokens,
                  cli_rate(r->generated_tokens, r->decode_ns), stop_name(r->stop));
+    for (uint32_t i = 0; watched && i < s->machine.device_count; i++)
+        cli_print_device(stderr, iso_device_name(s->machine.devices[i]),
+                         iso_device_get_info(s->machine.devices[i]));
 }
 
 static iso_status finish(run_state *s, bool *out_yes)

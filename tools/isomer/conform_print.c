@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "tools/isomer/conform.h"
+#include "tools/isomer/device_names.h"
 #include "tools/isomer/output.h"
 
 static void print_verdicts(const conform_summary *summary)
@@ -51,12 +52,10 @@ static void print_record(const conform_options *options, const conform_record *r
 
 void cli_conform_print(const conform_options *options, const conform_findings *findings)
 {
-    char name[128], driver[128];
-    cli_clean_text(findings->facts.device.name, name, sizeof name);
-    cli_clean_text(findings->facts.device.driver, driver, sizeof driver);
-    printf("%s: %s; %s\nlevel %s, seed %" PRIu64 ", %u units, %.1f s\n", findings->facts.device_name, name,
-           driver, conform_level_name((conform_level)options->level), options->seed,
-           findings->summary.unit_count, findings->summary.seconds);
+    cli_print_device(stdout, findings->facts.device_name, &findings->facts.device);
+    printf("level %s, seed %" PRIu64 ", %u units, %.1f s\n",
+           conform_level_name((conform_level)options->level), options->seed, findings->summary.unit_count,
+           findings->summary.seconds);
     if (!options->unit || options->profile) // a part of the units says nothing about all profiles
         print_verdicts(&findings->summary);
     print_suites(findings);
