@@ -68,8 +68,13 @@ endfunction()
 
 # ---- what goes into the C file ----
 
+# `needs`: the version of what takes the code (iso_kernel_code.needs_version); none: any.
 macro(add_code format name bytes)
-  string(APPEND codes "{.format = ${format}, .code = ${name}, .code_bytes = ${bytes}},\n              ")
+  set(version "")
+  if(${ARGC} GREATER 3)
+    set(version ", .needs_version = ${ARGV3}")
+  endif()
+  string(APPEND codes "{.format = ${format}, .code = ${name}, .code_bytes = ${bytes}${version}},\n              ")
 endmacro()
 
 # `text_name`: the variable that holds the text. A macro would take its backslashes for its own.
@@ -78,7 +83,7 @@ function(add_text format name text_name)
   string(REPLACE "\"" "\\\"" quoted "${quoted}")
   string(REPLACE "\n" "\\n\"\n    \"" quoted "${quoted}")
   string(APPEND objects "static const char ${name}[] =\n    \"${quoted}\";\n\n")
-  add_code(${format} ${name} "sizeof ${name} - 1")
+  add_code(${format} ${name} "sizeof ${name} - 1" ${ARGN})
   set(objects "${objects}" PARENT_SCOPE)
   set(codes "${codes}" PARENT_SCOPE)
 endfunction()
@@ -106,12 +111,14 @@ endmacro()
 macro(add_cuda arch)
   join_text(cuda text)
   file(WRITE ${stem}.cu "${text}")
-  add_text(ISO_CODE_CUDA_C cuda text)
-  # The oldest PTX that has the chip and what texts for it use, so that old drivers take it.
+  # The oldest PTX that has the chip and what texts for it use, so that old drivers take it; the CUDA that it came with.
   set(ptx_version 70)
+  set(ptx_cuda 11000)
   if(${arch} GREATER_EQUAL 89)
     set(ptx_version 84)
+    set(ptx_cuda 12040)
   endif()
+  add_text(ISO_CODE_CUDA_C cuda text ${ptx_cuda})
   compile(${CUDA_CLANG} -x cuda -nocudainc -nocudalib --cuda-device-only --cuda-gpu-arch=sm_${arch}
           --cuda-feature=+ptx${ptx_version} -O3 -S
           -Wno-unknown-cuda-version -include ${KERNELS}/dialect/cuda_clang.h -o ${stem}.ptx ${stem}.cu)
@@ -133,10 +140,19 @@ macro(add_cuda arch)
 extern const unsigned char ${symbol}[];
 
 ")
-    add_code(ISO_CODE_CUBIN ${symbol} ${fatbin_bytes})
+    # Within one major version of CUDA drivers may be older than the assembler; before it they get the PTX.
+    execute_process(COMMAND ${PTXAS} --version OUTPUT_VARIABLE release)
+    if(NOT release MATCHES "release ([0-9]+)\\.")
+      message(FATAL_ERROR "${PTXAS} --version names no release: ${release}")
+    endif()
+    set(assembler_cuda ${CMAKE_MATCH_1}000)
+    if(assembler_cuda LESS ptx_cuda)
+      set(assembler_cuda ${ptx_cuda})
+    endif()
+    add_code(ISO_CODE_CUBIN ${symbol} ${fatbin_bytes} ${assembler_cuda})
   endif()
   file(READ ${stem}.ptx ptx)
-  add_text(ISO_CODE_PTX ptx ptx)
+  add_text(ISO_CODE_PTX ptx ptx ${ptx_cuda})
 endmacro()
 
 # ---- the kernel ----

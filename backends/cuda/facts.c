@@ -80,6 +80,7 @@ static void set_formats(const iso_cuda_driver *driver, iso_cuda_entry *entry)
     const iso_nvrtc *nvrtc = &driver->nvrtc;
     int major = driver->version / 1000, minor = driver->version % 1000 / 10, count = 0;
     if (iso_nvrtc_knows(nvrtc, entry->capability)) {
+        info->code_versions[count] = (uint32_t)(nvrtc->major * 1000 + nvrtc->minor * 10);
         info->code_formats[count++] = ISO_CODE_CUDA_C;
         snprintf(info->driver, sizeof info->driver, "CUDA %d.%d, NVRTC %d.%d", major, minor, nvrtc->major,
                  nvrtc->minor);
@@ -90,6 +91,7 @@ static void set_formats(const iso_cuda_driver *driver, iso_cuda_entry *entry)
         snprintf(info->driver, sizeof info->driver, "CUDA %d.%d, without NVRTC: %.80s", major, minor,
                  nvrtc->reason);
     }
+    info->code_versions[count] = info->code_versions[count + 1] = (uint32_t)driver->version;
     info->code_formats[count++] = ISO_CODE_CUBIN;
     info->code_formats[count++] = ISO_CODE_PTX;
 }

@@ -69,9 +69,10 @@ static void fail(conform_result *result, const char *what)
 static const iso_kernel *sibling_of(const conform_trial *trial)
 {
     const iso_device_info *info = iso_device_get_info(trial->device);
+    char reason[ISO_REASON_BYTES];
     for (uint32_t k = 0; k < trial->op->kernel_count; k++) {
         const iso_kernel *other = trial->op->kernels[k];
-        const iso_kernel_code *code = iso_kernel_find_code(other, info);
+        const iso_kernel_code *code = iso_kernel_find_code(other, info, reason);
         if (other != trial->kernel && other->launch == trial->kernel->launch && code &&
             code->format != ISO_CODE_NATIVE && info->max_group_size >= other->group_size)
             return other;

@@ -3,6 +3,9 @@
 // The CUDA backend with drivers, devices and compilers that it must refuse, with memory that runs out, and
 // with kernels that take the device down. Each in a process of its own.
 #include "conformance/unit/cuda_child.h"
+#include "isomer/ops.h"
+#include "kernels/op_list.h"
+#include "runtime/base/strings.h"
 
 enum { FLOATS = 256 };
 
@@ -272,7 +275,7 @@ static void test_lost(void **state)
     }
 }
 
-// ---- code for newer devices ----
+// ---- code for newer devices and drivers ----
 
 static int load_newer(FILE *out)
 {
@@ -303,6 +306,68 @@ static void test_newer_code(void **state)
                "cuModuleLoadDataEx failed: "
                "CUDA_ERROR_INVALID_PTX (218): the PTX is for sm_90, the device is sm_75");
     expect_one(load_newer, "ISOMER_CUDASIM_ARCH", "sm_90", "ok");
+    expect_one(
+        load_newer, "ISOMER_CUDASIM_VERSION", "11070",
+        "CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222): PTX 7.8 needs a driver for CUDA 11.8; this is one for "
+        "11.7; its PTX is newer than the driver: update the driver");
+    expect_one(load_newer, "ISOMER_CUDASIM_VERSION", "11080", "ok");
+}
+
+// Which code the device takes of each kernel that it has code of.
+static int choose(FILE *out)
+{
+    iso_registry *registry = NULL;
+    uint32_t taken[ISO_CODE_FORMAT_COUNT] = {0}, refused = 0, first = 0;
+    char reason[ISO_REASON_BYTES], last[ISO_REASON_BYTES] = "";
+    CHILD_REQUIRE(child_registry(&registry) == ISO_OK);
+    CHILD_REQUIRE(iso_registry_find(registry, "cuda:0", &first) == ISO_OK);
+    const iso_device_info *info = iso_registry_device_info(registry, first);
+    const iso_op_table *ops = iso_ops();
+    for (uint32_t o = 0; o < ops->count; o++) {
+        for (uint32_t k = 0; k < ops->ops[o]->kernel_count; k++) {
+            const iso_kernel_code *code = iso_kernel_find_code(ops->ops[o]->kernels[k], info, reason);
+            bool newer = !code && strstr(reason, "its code is for");
+            if (code)
+                taken[code->format]++;
+            if (newer)
+                iso_copy_text(last, sizeof last, reason);
+            refused += newer;
+        }
+    }
+    fprintf(out, "%u for newer drivers, %u CUDA C++, %u cubin, %u PTX, last: %s.\n", refused,
+            taken[ISO_CODE_CUDA_C], taken[ISO_CODE_CUBIN], taken[ISO_CODE_PTX], last);
+    iso_registry_destroy(registry);
+    return 0;
+}
+
+// FP8 products came with CUDA 12.4; machine code is for drivers of its assembler's major version or later.
+static void test_code_by_version(void **state)
+{
+    (void)state;
+    cuda_need_simulator();
+    const iso_op_info *linear = iso_ops()->ops[iso_op_linear];
+    bool has_cuda = false;
+    for (uint32_t k = 0; k < linear->kernel_count; k++)
+        has_cuda |= linear->kernels[k]->backend != NULL;
+    if (!has_cuda) {
+        print_message("skipped: this build has no kernels for CUDA\n");
+        skip();
+    }
+    cuda_child child = expect_one(choose, "ISOMER_CUDASIM_VERSION", "12030",
+                                  "last: its code is for version 12.4 and later; \"CUDA 12.3, without NVRTC: "
+                                  "ISOMER_CUDA_NVRTC is off\" takes 12.3.");
+    assert_null(strstr(child.said, "0 for newer"));
+    expect_one(choose, "ISOMER_CUDASIM_VERSION", "11040", " 0 cubin, ");
+    expect_one(choose, "ISOMER_CUDASIM_VERSION", "12040", "0 for newer drivers");
+    expect_one(choose, "ISOMER_CUDASIM_VERSION", "14000", "0 for newer drivers");
+    // An older NVRTC gets what it knows, and the driver the rest.
+    const cuda_setting old_compiler[] = {{"ISOMER_CUDA_NVRTC", getenv("ISOMER_NVRTC_STUB")},
+                                         {"ISOMER_NVRTC_STUB_VERSION", "12.2"},
+                                         {NULL, NULL}};
+    child = expect_clean(choose, old_compiler, nothing);
+    expect_words(&child, "0 for newer drivers");
+    assert_null(strstr(child.said, " 0 CUDA C++"));
+    assert_null(strstr(child.said, " 0 cubin, 0 PTX"));
 }
 
 int main(void)
@@ -315,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_lost),
         cmocka_unit_test(test_newer_code),
+        cmocka_unit_test(test_code_by_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,15 +3,29 @@
 // Kernels to modules and dispatches (program.h).
 #include "runtime/plan/program.h"
 
+#include <stdio.h>
 #include <string.h>
 
-const iso_kernel_code *iso_kernel_find_code(const iso_kernel *kernel, const iso_device_info *device)
+#include "runtime/base/strings.h"
+
+const iso_kernel_code *iso_kernel_find_code(const iso_kernel *kernel, const iso_device_info *device,
+                                            char reason[ISO_REASON_BYTES])
 {
+    iso_copy_text(reason, ISO_REASON_BYTES, "no code in a format of this device");
     for (int wanted = 0; wanted < ISO_MAX_CODE_FORMATS && device->code_formats[wanted] != ISO_CODE_NONE;
          wanted++)
-        for (int have = 0; have < ISO_MAX_CODE_FORMATS && kernel->codes[have].format != ISO_CODE_NONE; have++)
-            if (kernel->codes[have].format == device->code_formats[wanted])
-                return &kernel->codes[have];
+        for (int have = 0; have < ISO_MAX_CODE_FORMATS && kernel->codes[have].format != ISO_CODE_NONE;
+             have++) {
+            const iso_kernel_code *code = &kernel->codes[have];
+            const uint32_t needs = code->needs_version, version = device->code_versions[wanted];
+            if (code->format != device->code_formats[wanted])
+                continue;
+            if (version == 0 || needs <= version)
+                return code;
+            snprintf(reason, ISO_REASON_BYTES,
+                     "its code is for version %u.%u and later; \"%.100s\" takes %u.%u", needs / 1000,
+                     needs % 1000 / 10, device->driver, version / 1000, version % 1000 / 10);
+        }
     return NULL;
 }
 
@@ -36,11 +50,12 @@ uint32_t iso_kernel_launch_count(const iso_kernel *kernel, const void *params)
 iso_status iso_program_init(iso_program *program, iso_device *device, const iso_kernel *kernel,
                             const void *params)
 {
-    const iso_kernel_code *code = iso_kernel_find_code(kernel, iso_device_get_info(device));
+    char reason[ISO_REASON_BYTES];
+    const iso_kernel_code *code = iso_kernel_find_code(kernel, iso_device_get_info(device), reason);
     *program = (iso_program){.kernel = kernel};
     if (!code)
-        return iso_fail(ISO_UNSUPPORTED, "kernel %s has no code in a format of device %s", kernel->name,
-                        iso_device_name(device));
+        return iso_fail(ISO_UNSUPPORTED, "kernel %s on device %s: %s", kernel->name, iso_device_name(device),
+                        reason);
     for (uint32_t i = 0; i < (kernel->combine_entry ? 2 : 1); i++) {
         iso_launch launch;
         plan_launch(kernel, i, params, NULL, &launch);

@@ -28,9 +28,6 @@ static inline uint64_t iso_kernel_scratch_bytes(const iso_kernel *kernel, const 
     return kernel->combine_entry ? kernel->scratch_bytes(kernel, params) : 0;
 }
 
-// The kernel's code in the device's best format, or NULL.
-const iso_kernel_code *iso_kernel_find_code(const iso_kernel *kernel, const iso_device_info *device);
-
 // Builds the modules. `params` is any call that the kernel supports: it tells the kinds of the arguments.
 // ISO_UNSUPPORTED where there is no code for the device; on failure there is nothing to deinit.
 iso_status iso_program_init(iso_program *program, iso_device *device, const iso_kernel *kernel,

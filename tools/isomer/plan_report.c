@@ -103,7 +103,7 @@ void plan_report_deinit(plan_report *report)
 
 // ---- refusals ----
 
-static bool has_code(const iso_kernel *kernel, const iso_device_info *device)
+static bool has_format_of(const iso_kernel *kernel, const iso_device_info *device)
 {
     for (int have = 0; have < ISO_MAX_CODE_FORMATS && kernel->codes[have].format != ISO_CODE_NONE; have++)
         for (int takes = 0; takes < ISO_MAX_CODE_FORMATS; takes++)
@@ -129,10 +129,10 @@ static void visit_refusals(const plan_report *report, uint32_t n, uint32_t size,
     for (uint32_t i = 0; i < node->operand_count; i++)
         tensors[i] = iso_graph_tensor(report->graph, node->operands[i], &dims);
     for (uint32_t k = 0; k < op->kernel_count; k++) {
-        char reason[ISO_REASON_BYTES] = "no code in a format of this device";
+        char reason[ISO_REASON_BYTES];
         if (op->kernels[k] == iso_plan_kernel(report->plan, size, n))
             return;
-        if (has_code(op->kernels[k], device))
+        if (iso_kernel_find_code(op->kernels[k], device, reason))
             (void)op->kernels[k]->supports(op->kernels[k], params, device, reason);
         visit(context, op->kernels[k], reason);
     }
@@ -149,7 +149,7 @@ typedef struct refusal_lines {
 static void print_refusal(void *context, const iso_kernel *kernel, const char *reason)
 {
     refusal_lines *lines = context;
-    if (has_code(kernel, lines->device))
+    if (has_format_of(kernel, lines->device))
         printf("%12srefused %s: %s\n", "", kernel->name, reason);
     else
         lines->foreign++;

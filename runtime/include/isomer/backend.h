@@ -73,6 +73,9 @@ typedef struct iso_device_info {
     uint32_t max_argument_bytes;     // kernel arguments in all, pointers counted as 8 bytes
     uint32_t features;               // iso_feature bits
     iso_code_format code_formats[ISO_MAX_CODE_FORMATS]; // best first, ISO_CODE_NONE after the last
+    // Version of what takes each of code_formats, 1000 x major + 10 x minor: it takes code that needs no
+    // later one (iso_kernel_code.needs_version). 0: it takes all.
+    uint32_t code_versions[ISO_MAX_CODE_FORMATS];
 } iso_device_info;
 
 typedef enum iso_arg_kind { ISO_ARG_BUFFER, ISO_ARG_U32, ISO_ARG_F32 } iso_arg_kind;

@@ -89,6 +89,7 @@ typedef struct iso_kernel_code {
     const void *code;
     size_t code_bytes;
     const iso_native_kernel *native;
+    uint32_t needs_version; // of the device's code_versions, at least; 0: any
 } iso_kernel_code;
 
 // Matrix instructions that a kernel may sum with, by what they multiply. They round as their maker saw fit,
@@ -125,6 +126,11 @@ typedef struct iso_kernel {
     uint64_t (*scratch_bytes)(const struct iso_kernel *kernel, const void *params); // > 0
     iso_kernel_code codes[ISO_MAX_CODE_FORMATS]; // ISO_CODE_NONE after the last
 } iso_kernel;
+
+// The kernel's code in the best format that the device takes; NULL where there is none, and why not in
+// reason.
+const iso_kernel_code *iso_kernel_find_code(const iso_kernel *kernel, const iso_device_info *device,
+                                            char reason[ISO_REASON_BYTES]);
 
 // Work of one call, for benches and reports.
 typedef struct iso_op_cost {

@@ -77,11 +77,33 @@ static CUresult find_text(const void *image, char *message, sim_fatbin_text *out
     return CUDA_SUCCESS;
 }
 
+// The CUDA release whose driver was the first to take this version of PTX (PTX ISA, release notes), as
+// cuDriverGetVersion counts.
+static uint32_t first_driver_of(uint32_t ptx_version)
+{
+    static const struct {
+        uint32_t ptx, cuda;
+    } first[] = {{60, 9000},  {61, 9010},  {62, 9020},  {63, 10000}, {64, 10010}, {65, 10020},
+                 {70, 11000}, {80, 12000}, {86, 12070}, {87, 12080}, {88, 12090}, {90, 13000}};
+    uint32_t cuda = 0;
+    // Between two lines both count up by one.
+    for (size_t i = 0; i < sizeof first / sizeof first[0] && first[i].ptx <= ptx_version; i++)
+        cuda = first[i].cuda + (ptx_version - first[i].ptx) * 10;
+    return cuda;
+}
+
 static CUresult load_text(sim_module *module, const sim_fatbin_text *text, char *message)
 {
     ptx_status status = ptx_module_load(sim.memory, text->text, text->bytes, message, &module->ptx);
     if (status)
         return status == PTX_NO_MEMORY ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_PTX;
+    uint32_t version = ptx_module_version(module->ptx), needs = first_driver_of(version);
+    if (needs > sim.version) {
+        snprintf(message, PTX_MESSAGE_BYTES, "PTX %u.%u needs a driver for CUDA %u.%u; this is one for %u.%u",
+                 version / 10, version % 10, needs / 1000, needs % 1000 / 10, sim.version / 1000,
+                 sim.version % 1000 / 10);
+        return CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
+    }
     if (ptx_module_target(module->ptx) > sim.arch) {
         snprintf(message, PTX_MESSAGE_BYTES, "the PTX is for sm_%u, the device is sm_%u",
                  ptx_module_target(module->ptx), sim.arch);

@@ -408,6 +408,11 @@ const ptx_kernel *ptx_module_kernel(const ptx_module *module, uint32_t index)
     return index < module->kernel_count ? &module->kernels[index] : NULL;
 }
 
+uint32_t ptx_module_version(const ptx_module *module)
+{
+    return 10 * module->version_major + module->version_minor;
+}
+
 uint32_t ptx_module_target(const ptx_module *module)
 {
     return module->target;

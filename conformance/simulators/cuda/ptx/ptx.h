@@ -68,6 +68,8 @@ uint32_t ptx_module_kernel_count(const ptx_module *module);
 const ptx_kernel *ptx_module_kernel(const ptx_module *module, uint32_t index);
 // 75 for sm_75, 90 for sm_90 and sm_90a
 uint32_t ptx_module_target(const ptx_module *module);
+// Of the language, as .version has it: 10 x major + minor.
+uint32_t ptx_module_version(const ptx_module *module);
 
 typedef struct ptx_param {
     uint32_t offset, bytes, align;
