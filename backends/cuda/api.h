@@ -81,6 +81,11 @@ _Static_assert(sizeof(CUDA_KERNEL_NODE_PARAMS) == 56, "as in cuda.h");
 // nvrtc.h
 typedef int nvrtcResult;
 typedef struct _nvrtcProgram *nvrtcProgram;
-enum { NVRTC_SUCCESS = 0, NVRTC_ERROR_OUT_OF_MEMORY = 1, NVRTC_ERROR_COMPILATION = 6 };
+enum {
+    NVRTC_SUCCESS = 0,
+    NVRTC_ERROR_OUT_OF_MEMORY = 1,
+    NVRTC_ERROR_COMPILATION = 6,
+    NVRTC_ERROR_BUILTIN_OPERATION_FAILURE = 7
+};
 
 #endif

@@ -117,11 +117,9 @@ iso_status iso_cuda_open_device(void *driver_, uint32_t ordinal, const iso_devic
                                 void **out_device)
 {
     iso_cuda_driver *driver = driver_;
+    const iso_cuda_entry *entry = NULL;
     *out_device = NULL;
-    if (ordinal >= driver->entry_count)
-        return iso_fail(ISO_NOT_FOUND, "there are %u CUDA devices, %u is not among them", driver->entry_count,
-                        ordinal);
-    const iso_cuda_entry *entry = &driver->entries[ordinal];
+    ISO_TRY(iso_cuda_find_entry(driver, ordinal, &entry));
     if (!entry->info.available)
         return iso_fail(ISO_UNAVAILABLE, "%s cannot be used: %s", entry->info.name, entry->info.reason);
 

@@ -6,12 +6,10 @@
 
 static iso_status device_info(void *driver_, uint32_t ordinal, iso_device_info *out_info)
 {
-    const iso_cuda_driver *driver = driver_;
-    if (ordinal >= driver->entry_count)
-        return iso_fail(ISO_NOT_FOUND, "there are %u CUDA devices, %u is not among them", driver->entry_count,
-                        ordinal);
+    const iso_cuda_entry *entry = NULL;
+    ISO_TRY(iso_cuda_find_entry(driver_, ordinal, &entry));
     size_t struct_bytes = out_info->struct_bytes;
-    *out_info = driver->entries[ordinal].info;
+    *out_info = entry->info;
     out_info->struct_bytes = struct_bytes;
     return ISO_OK;
 }

@@ -35,7 +35,7 @@ typedef struct iso_nvrtc {
     int major, minor;
     int *archs; // compute capabilities times ten, [arch_count]
     int arch_count;
-    char reason[160]; // why it is not there
+    char reason[160]; // why it is not there; of these, what fits into iso_device_info.driver is told
 } iso_nvrtc;
 
 // What was learnt about one device when the driver was loaded.
@@ -129,6 +129,10 @@ iso_status iso_cuda_load(const iso_allocator *allocator, const char *library, vo
 void iso_cuda_unload(void *driver);
 // Fills the entry of the device with this number. A device that cannot be asked becomes an unavailable one.
 void iso_cuda_describe(const iso_cuda_driver *driver, int ordinal, iso_cuda_entry *entry);
+
+// ISO_NOT_FOUND where the driver has no such device.
+iso_status iso_cuda_find_entry(const iso_cuda_driver *driver, uint32_t ordinal,
+                               const iso_cuda_entry **out_entry) ISO_MUST_USE;
 
 // ---- calls: nvrtc.c ----
 

@@ -74,6 +74,16 @@ static void set_reason(iso_device_info *info, const device_facts *facts, int cap
     info->available = info->reason[0] == '\0';
 }
 
+iso_status iso_cuda_find_entry(const iso_cuda_driver *driver, uint32_t ordinal,
+                               const iso_cuda_entry **out_entry)
+{
+    if (ordinal >= driver->entry_count)
+        return iso_fail(ISO_NOT_FOUND, "there are %u CUDA devices, %u is not among them", driver->entry_count,
+                        ordinal);
+    *out_entry = &driver->entries[ordinal];
+    return ISO_OK;
+}
+
 static void set_formats(const iso_cuda_driver *driver, iso_cuda_entry *entry)
 {
     iso_device_info *info = &entry->info;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/cuda/cuda.h"
+#include "runtime/base/strings.h"
 
 #define SYSTEM_LIBRARY   "libcuda.so.1"
 #define LIBRARY_VARIABLE "ISOMER_CUDA_DRIVER"
@@ -97,7 +98,20 @@ static iso_status find_functions(const library_name *library, iso_cuda_driver *d
     return ISO_OK;
 }
 
-static iso_status enumerate(const library_name *library, iso_cuda_driver *driver)
+static iso_status fail_init(const library_name *library, CUresult result)
+{
+    const char *remedy = "";
+    if (result == CUDA_ERROR_NOT_INITIALIZED)
+        remedy = "; a process that was forked from one that has used CUDA cannot use it";
+    if (result == CUDA_ERROR_UNKNOWN)
+        remedy = "; see whether /dev/nvidia-uvm is there (in a container it must be passed in)";
+    (void)iso_cuda_fail(result, ISO_UNAVAILABLE, library->path, "cuInit");
+    char text[400];
+    iso_copy_text(text, sizeof text, iso_status_last()->text);
+    return iso_fail(iso_cuda_status(result, ISO_UNAVAILABLE), "%s%s", text, remedy);
+}
+
+static iso_status count_devices(const library_name *library, const iso_cuda_driver *driver, int *out_count)
 {
     CUresult result = driver->api.cuInit(0);
     if (result == CUDA_ERROR_NO_DEVICE)
@@ -106,14 +120,18 @@ static iso_status enumerate(const library_name *library, iso_cuda_driver *driver
                         "and what CUDA_VISIBLE_DEVICES says",
                         library->path, iso_cuda_result_name(result), result);
     if (result != CUDA_SUCCESS)
-        return iso_cuda_fail(result, ISO_UNAVAILABLE, library->path, "cuInit");
-    int count = 0;
-    result = driver->api.cuDeviceGetCount(&count);
+        return fail_init(library, result);
+    result = driver->api.cuDeviceGetCount(out_count);
     if (result != CUDA_SUCCESS)
         return iso_cuda_fail(result, ISO_UNAVAILABLE, library->path, "cuDeviceGetCount");
-    if (count <= 0)
+    if (*out_count <= 0)
         return iso_fail(ISO_UNAVAILABLE, "%s finds no device; see what CUDA_VISIBLE_DEVICES says",
                         library->path);
+    return ISO_OK;
+}
+
+static iso_status describe_devices(iso_cuda_driver *driver, int count)
+{
     ISO_TRY(ISO_NEW(driver->allocator, (size_t)count, &driver->entries));
     for (int i = 0; i < count; i++)
         iso_cuda_describe(driver, i, &driver->entries[i]);
@@ -126,6 +144,7 @@ iso_status iso_cuda_load(const iso_allocator *allocator, const char *path, void 
     iso_cuda_driver *driver = NULL;
     library_name library = {0};
     iso_status status = ISO_OK;
+    int count = 0;
     *out_driver = NULL;
     library.path = iso_library_choose(path, LIBRARY_VARIABLE, &library.source);
     if (library.path == NULL)
@@ -134,8 +153,9 @@ iso_status iso_cuda_load(const iso_allocator *allocator, const char *path, void 
     driver->allocator = allocator;
     ISO_TRY_GOTO(check_version(&library, &driver->version), fail);
     ISO_TRY_GOTO(find_functions(&library, driver), fail);
+    ISO_TRY_GOTO(count_devices(&library, driver, &count), fail);
     ISO_TRY_GOTO(iso_nvrtc_load(allocator, driver->version, &driver->nvrtc), fail);
-    ISO_TRY_GOTO(enumerate(&library, driver), fail);
+    ISO_TRY_GOTO(describe_devices(driver, count), fail);
     *out_driver = driver;
     return ISO_OK;
 fail:

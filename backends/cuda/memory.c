@@ -116,20 +116,31 @@ static iso_status fail_alloc(iso_cuda_device *device, CUresult result, uint64_t 
     return iso_status_prefix("allocation of %" PRIu64 " bytes", bytes);
 }
 
+// What was freed counts as held until the host has seen the stream pass it, and the pool gives it back to the
+// device, for a block of another size, only when asked.
+static CUresult alloc_from_pool(iso_cuda_device *device, size_t bytes, CUdeviceptr *out_address)
+{
+    const iso_cuda_api *api = device->api;
+    CUresult result = api->cuMemAllocFromPoolAsync(out_address, bytes, device->pool, device->stream);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && iso_cuda_drain(device, device->name) == ISO_OK &&
+        api->cuMemPoolTrimTo(device->pool, 0) == CUDA_SUCCESS)
+        result = api->cuMemAllocFromPoolAsync(out_address, bytes, device->pool, device->stream);
+    if (result == CUDA_SUCCESS)
+        device->queued++;
+    return result;
+}
+
 iso_status iso_cuda_alloc(void *device_, uint64_t bytes, iso_memory *out_memory)
 {
     iso_cuda_device *device = device_;
-    const iso_cuda_api *api = device->api;
     *out_memory = (iso_memory){0};
     ISO_TRY(iso_cuda_enter(device));
     const size_t rounded = (size_t)(bytes + TAIL_BYTES - 1) / TAIL_BYTES * TAIL_BYTES;
     CUdeviceptr address = 0;
     iso_status status = ISO_OK;
-    CUresult result = device->pool != NULL
-                          ? api->cuMemAllocFromPoolAsync(&address, rounded, device->pool, device->stream)
-                          : api->cuMemAlloc(&address, rounded);
+    CUresult result = device->pool != NULL ? alloc_from_pool(device, rounded, &address)
+                                           : device->api->cuMemAlloc(&address, rounded);
     if (result == CUDA_SUCCESS) {
-        device->queued += device->pool != NULL;
         out_memory->bytes = bytes;
         out_memory->address = address;
     } else {
@@ -202,7 +213,7 @@ static iso_status start_read(iso_cuda_device *device, CUdeviceptr source, read_p
         device->api->cuMemcpyDtoHAsync(piece->stage->host, source, piece->bytes, device->stream);
     if (result != CUDA_SUCCESS) {
         piece->stage = NULL;
-        return iso_cuda_device_fail(device, result, ISO_DEVICE_LOST, device->name, "cuMemcpyDtoHAsync");
+        return iso_cuda_device_fail(device, result, ISO_INTERNAL, device->name, "cuMemcpyDtoHAsync");
     }
     return mark_stage(device, piece->stage);
 }

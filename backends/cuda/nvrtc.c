@@ -34,7 +34,7 @@ static const struct {
     {4, "NVRTC_ERROR_INVALID_PROGRAM", ISO_INTERNAL},
     {5, "NVRTC_ERROR_INVALID_OPTION", ISO_UNSUPPORTED},
     {NVRTC_ERROR_COMPILATION, "NVRTC_ERROR_COMPILATION", ISO_BUILD_FAILED},
-    {7, "NVRTC_ERROR_BUILTIN_OPERATION_FAILURE", ISO_UNAVAILABLE},
+    {NVRTC_ERROR_BUILTIN_OPERATION_FAILURE, "NVRTC_ERROR_BUILTIN_OPERATION_FAILURE", ISO_UNAVAILABLE},
     {11, "NVRTC_ERROR_INTERNAL_ERROR", ISO_BUILD_FAILED},
 };
 
@@ -48,8 +48,12 @@ static iso_status fail(const char *call, nvrtcResult result, const char *words)
             status = results[i].status;
         }
     }
-    return iso_fail(status, "%s failed: %s (%d)%s%s", call, name, result, words[0] != '\0' ? ": " : "",
-                    words);
+    const char *remedy = result == NVRTC_ERROR_BUILTIN_OPERATION_FAILURE
+                             ? "; is libnvrtc-builtins installed beside it? " VARIABLE
+                               "=off does without NVRTC"
+                             : "";
+    return iso_fail(status, "%s failed: %s (%d)%s%s%s", call, name, result, words[0] != '\0' ? ": " : "",
+                    words, remedy);
 }
 
 // ---- the library ----
@@ -80,6 +84,8 @@ static iso_status try_library(const iso_allocator *allocator, const char *name, 
     const char *const names[] = {name, NULL};
     void *functions[SYMBOL_COUNT], *library = NULL; // kept open: it keeps state of its own
     if (iso_library_open(names, symbol_names, functions, &library) != ISO_OK) {
+        if (nvrtc->reason[0] != '\0')
+            return ISO_OK; // one that is there says more
         const char *text = iso_status_last()->text;
         const bool begins_with_path = strncmp(text, name, strlen(name)) == 0;
         iso_copy_text(nvrtc->reason, sizeof nvrtc->reason,

@@ -55,8 +55,8 @@ iso_status iso_cuda_lose(iso_cuda_device *device, CUresult result, const char *s
         char work[256];
         iso_cuda_list_describe(device->latest, work, sizeof work);
         snprintf(device->lost_text, sizeof device->lost_text,
-                 "%s is lost: %.160s: %s failed: %s (%d), after %s; close the device and open it again, or "
-                 "restart the program",
+                 "%s is lost: %.160s: %s failed: %s (%d), after %s; restart the program (opening the device "
+                 "again may do)",
                  device->name, subject, call, iso_cuda_result_name(result), result, work);
         device->lost = true;
     }

@@ -124,6 +124,9 @@ static void test_devices(void **state)
     expect_one(look, "ISOMER_CUDASIM_ATTRIBUTES", "20=2", "compute mode is 'prohibited'");
     // cuInit, cuDeviceGetCount, cuDeviceGet, an attribute
     expect_one(look, "ISOMER_CUDASIM_FAIL", "2:CUDA_ERROR_NO_DEVICE", "CUDA_VISIBLE_DEVICES");
+    expect_one(look, "ISOMER_CUDASIM_FAIL", "2:CUDA_ERROR_NOT_INITIALIZED",
+               "forked from one that has used CUDA");
+    expect_one(look, "ISOMER_CUDASIM_FAIL", "2:CUDA_ERROR_UNKNOWN", "whether /dev/nvidia-uvm is there");
     expect_one(look, "ISOMER_CUDASIM_FAIL", "3:CUDA_ERROR_NOT_PERMITTED", "cuDeviceGetCount failed");
     expect_one(look, "ISOMER_CUDASIM_FAIL", "4:CUDA_ERROR_INVALID_DEVICE", "cuDeviceGet failed");
     expect_one(look, "ISOMER_CUDASIM_FAIL", "7:CUDA_ERROR_INVALID_VALUE",
