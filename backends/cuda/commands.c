@@ -126,7 +126,7 @@ static CUresult add_kernel(iso_cuda_list *list, const iso_cuda_module *module, c
 static iso_status check_groups(const iso_cuda_device *device, const iso_dispatch *dispatch)
 {
     for (int i = 0; i < 3; i++) {
-        const uint32_t most = (uint32_t)device->entry->max_groups[i], wanted = dispatch->groups[i];
+        const uint32_t most = device->entry->info.max_groups[i], wanted = dispatch->groups[i];
         const char axis = "xyz"[i];
         if (wanted == 0 || wanted > most)
             return iso_fail(ISO_UNSUPPORTED, "%s allows 1 to %u groups along %c, %s wants %u", device->name,

@@ -43,7 +43,6 @@ typedef struct iso_cuda_entry {
     CUdevice device;
     iso_device_info info;
     int capability; // times ten
-    int max_groups[3];
     bool has_pools;
 } iso_cuda_entry;
 

@@ -112,14 +112,14 @@ static void set_info(const iso_cuda_driver *driver, iso_cuda_entry *entry, const
     const int group_size = facts->max_threads < facts->max_block_x ? facts->max_threads : facts->max_block_x;
     entry->capability = facts->major * 10 + facts->minor;
     entry->has_pools = facts->pools != 0;
-    entry->max_groups[0] = facts->max_grid_x;
-    entry->max_groups[1] = facts->max_grid_y;
-    entry->max_groups[2] = facts->max_grid_z;
     snprintf(info->arch, sizeof info->arch, "sm_%d", entry->capability);
     set_reason(info, facts, entry->capability);
     info->max_allocation_bytes = info->memory_bytes;
     info->buffer_alignment_bytes = ALIGNMENT_BYTES;
     info->max_group_size = (uint32_t)group_size;
+    info->max_groups[0] = (uint32_t)facts->max_grid_x;
+    info->max_groups[1] = (uint32_t)facts->max_grid_y;
+    info->max_groups[2] = (uint32_t)facts->max_grid_z;
     info->local_memory_bytes = (uint32_t)facts->shared_bytes;
     info->subgroup_size = (uint32_t)facts->warp_size;
     info->compute_units = (uint32_t)facts->multiprocessors;

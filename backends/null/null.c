@@ -66,7 +66,8 @@ static iso_status null_device_info(void *driver, uint32_t ordinal, iso_device_in
     out_info->max_allocation_bytes = UINT64_C(1) << 30;
     out_info->buffer_alignment_bytes = 16; // from the vendor's limits
     out_info->max_group_size = 1;          // from the vendor's limits
-    out_info->max_argument_bytes = 256;    // from the vendor's limits
+    // max_groups: the same, where the vendor has limits
+    out_info->max_argument_bytes = 256; // from the vendor's limits
     // Host memory that kernels and host share is announced here, and iso_memory.host set in alloc.
     out_info->features = ISO_FEATURE_HOST_VISIBLE;
     // The forms of code that module_create takes, best first. None: no kernel can be bound to this device.

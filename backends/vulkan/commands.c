@@ -125,7 +125,7 @@ iso_status iso_vulkan_list_dispatch(void *list_, void *module_, const iso_dispat
     iso_vulkan_device *device = list->device;
     const iso_vulkan_device_functions *vk = &device->vk;
     const iso_device_info *info = &device->physical->info;
-    const uint32_t *most = device->physical->max_groups;
+    const uint32_t *most = device->physical->info.max_groups;
     for (int i = 0; i < 3; i++) {
         if (dispatch->groups[i] > most[i])
             return iso_fail(ISO_UNSUPPORTED, "%s allows %u groups along %c, %s wants %u", info->name, most[i],

@@ -160,7 +160,7 @@ static void fill_limits(iso_vulkan_physical *physical, const device_facts *facts
     info->buffer_alignment_bytes = BUFFER_ALIGNMENT;
     info->max_argument_bytes = limits->maxPushConstantsSize;
     info->code_formats[0] = ISO_CODE_SPIRV;
-    memcpy(physical->max_groups, limits->maxComputeWorkGroupCount, sizeof physical->max_groups);
+    memcpy(info->max_groups, limits->maxComputeWorkGroupCount, sizeof info->max_groups);
     physical->timestamp_period_ns = limits->timestampPeriod;
 }
 

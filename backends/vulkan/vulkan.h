@@ -39,7 +39,6 @@ typedef struct iso_vulkan_physical {
     uint32_t queue_family;
     uint32_t timestamp_bits; // 0: the queue has no time stamps
     float timestamp_period_ns;
-    uint32_t max_groups[3];
     uint32_t vendor_id;
     uint32_t device_id;
     uint32_t driver_version;

@@ -4,6 +4,7 @@
 // refused, dumps, and failed allocations. Devices, transfers and the arena are place_test.c; nothing runs
 // before session_test.c.
 #include "conformance/unit/plan_fixture.h"
+#include "kernels/case.h"
 #include "kernels/grouped_linear/op.h"
 #include "kernels/linear/op.h"
 
@@ -312,6 +313,44 @@ static void refusals_are_listed(void **state)
     iso_graph_destroy(graph);
 }
 
+// Groups of a launch, and versions of code, against what a device states.
+static void limits_are_asked(void **state)
+{
+    (void)state;
+    char reason[ISO_REASON_BYTES];
+    iso_device_info info = {.struct_bytes = sizeof info,
+                            .driver = "made up",
+                            .max_group_size = 1024,
+                            .max_groups = {1 << 20, 65535, 65535},
+                            .code_formats = {ISO_CODE_SPIRV, ISO_CODE_OPENCL_C}};
+    iso_kernel kernel = {0};
+    const iso_op_info *op = iso_ops()->ops[iso_op_add];
+    for (uint32_t k = 0; k < op->kernel_count; k++)
+        if (strcmp(op->kernels[k]->name, "add.portable.f32_none_f32") == 0)
+            kernel = *op->kernels[k];
+    assert_non_null(kernel.name);
+    iso_add params = {0};
+    params.a = params.b = params.y = iso_tensor_describe(ISO_DTYPE_F32, ISO_DIMS(65535, 8));
+    assert_true(iso_plan_kernel_fits(&kernel, &params, &info, reason));
+    params.a = params.b = params.y = iso_tensor_describe(ISO_DTYPE_F32, ISO_DIMS(65536, 8));
+    assert_false(iso_plan_kernel_fits(&kernel, &params, &info, reason));
+    assert_string_equal(reason, "has 65536 groups along y, the device allows 65535");
+    info.max_groups[1] = 0;
+    assert_true(iso_plan_kernel_fits(&kernel, &params, &info, reason));
+
+    // The best format whose code is old enough.
+    info.code_versions[0] = 12030;
+    for (int c = 0; kernel.codes[c].format != ISO_CODE_NONE; c++)
+        if (kernel.codes[c].format == ISO_CODE_SPIRV)
+            kernel.codes[c].needs_version = 12030;
+    assert_int_equal(iso_kernel_find_code(&kernel, &info, reason)->format, ISO_CODE_SPIRV);
+    info.code_versions[0] = 12020;
+    assert_int_equal(iso_kernel_find_code(&kernel, &info, reason)->format, ISO_CODE_OPENCL_C);
+    info.code_formats[1] = ISO_CODE_NONE;
+    assert_false(iso_plan_kernel_fits(&kernel, &params, &info, reason));
+    assert_string_equal(reason, "its code is for version 12.3 and later; \"made up\" takes 12.2");
+}
+
 static void refused_ops_fall_back(void **state)
 {
     (void)state;
@@ -465,6 +504,7 @@ int main(void)
         cmocka_unit_test(views_are_quantised_apart),
         cmocka_unit_test(quantised_inputs_are_checked),
         cmocka_unit_test(refusals_are_listed),
+        cmocka_unit_test(limits_are_asked),
         cmocka_unit_test(refused_ops_fall_back),
         cmocka_unit_test(bound_kernels_fit),
         cmocka_unit_test(portable_kernels_know_their_index),

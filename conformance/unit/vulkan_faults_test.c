@@ -346,7 +346,7 @@ static void group_counts_on(bench *b)
     iso_dispatch dispatch = saxpy(b);
     void *list = NULL;
     check(backend->list_create(b->device, &list));
-    physical->max_groups[1] = 5;
+    physical->info.max_groups[1] = 5;
     dispatch.groups[1] = 5;
     check(backend->list_dispatch(list, b->module, &dispatch));
     dispatch.groups[1] = 6;

@@ -43,10 +43,6 @@ iso_status iso_plan_place(const iso_plan_options *options, iso_plan *plan) ISO_M
 iso_status iso_plan_select(const iso_plan *plan, iso_sized_plan *sized) ISO_MUST_USE;
 iso_status iso_plan_lay_out(const iso_plan *plan, iso_sized_plan *sized) ISO_MUST_USE;
 
-// Whether the kernel has code for the device and accepts the call there; otherwise why not.
-bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const iso_device_info *device,
-                          char reason[ISO_REASON_BYTES]);
-
 // Fills the tensors of a node's params copy under `dims`, without storage.
 void iso_plan_bind_shapes(const iso_plan *plan, const iso_node *node, const iso_dim_values *dims,
                           void *params);

@@ -47,6 +47,25 @@ uint32_t iso_kernel_launch_count(const iso_kernel *kernel, const void *params)
     return combine.groups[0] > 0 ? 2 : 1;
 }
 
+bool iso_kernel_groups_fit(const iso_kernel *kernel, const void *params, const iso_device_info *device,
+                           char reason[ISO_REASON_BYTES])
+{
+    const uint32_t count = iso_kernel_launch_count(kernel, params);
+    for (uint32_t i = 0; i < count; i++) {
+        iso_launch launch;
+        plan_launch(kernel, i, params, NULL, &launch);
+        for (int axis = 0; axis < 3; axis++) {
+            const uint32_t groups = launch.groups[axis], most = device->max_groups[axis];
+            if (most > 0 && groups > most) {
+                snprintf(reason, ISO_REASON_BYTES, "has %u groups along %c, the device allows %u", groups,
+                         'x' + axis, most);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 iso_status iso_program_init(iso_program *program, iso_device *device, const iso_kernel *kernel,
                             const void *params)
 {

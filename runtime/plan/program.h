@@ -22,6 +22,10 @@ typedef struct iso_program {
 // How many launches this call has: a kernel of two may leave nothing to combine.
 uint32_t iso_kernel_launch_count(const iso_kernel *kernel, const void *params);
 
+// Whether a device takes so many groups as the call's launches have; otherwise why not.
+bool iso_kernel_groups_fit(const iso_kernel *kernel, const void *params, const iso_device_info *device,
+                           char reason[ISO_REASON_BYTES]);
+
 // Bytes of scratch memory that a call needs; 0: none.
 static inline uint64_t iso_kernel_scratch_bytes(const iso_kernel *kernel, const void *params)
 {

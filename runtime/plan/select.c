@@ -18,7 +18,8 @@ void iso_plan_bind_shapes(const iso_plan *plan, const iso_node *node, const iso_
 bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const iso_device_info *device,
                           char reason[ISO_REASON_BYTES])
 {
-    return iso_kernel_find_code(kernel, device, reason) && kernel->supports(kernel, params, device, reason);
+    return iso_kernel_find_code(kernel, device, reason) && kernel->supports(kernel, params, device, reason) &&
+           iso_kernel_groups_fit(kernel, params, device, reason);
 }
 
 iso_status iso_plan_explain(const iso_plan *plan, const iso_sized_plan *sized, uint32_t index, iso_text *text)

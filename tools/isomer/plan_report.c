@@ -132,9 +132,8 @@ static void visit_refusals(const plan_report *report, uint32_t n, uint32_t size,
         char reason[ISO_REASON_BYTES];
         if (op->kernels[k] == iso_plan_kernel(report->plan, size, n))
             return;
-        if (iso_kernel_find_code(op->kernels[k], device, reason))
-            (void)op->kernels[k]->supports(op->kernels[k], params, device, reason);
-        visit(context, op->kernels[k], reason);
+        if (!iso_plan_kernel_fits(op->kernels[k], params, device, reason))
+            visit(context, op->kernels[k], reason);
     }
 }
 

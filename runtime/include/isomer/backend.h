@@ -67,6 +67,7 @@ typedef struct iso_device_info {
     uint64_t max_allocation_bytes;
     uint32_t buffer_alignment_bytes; // offsets of kernel arguments into a buffer are multiples of it
     uint32_t max_group_size;         // threads of one group
+    uint32_t max_groups[3];          // of one dispatch along each axis; 0: no limit is known
     uint32_t local_memory_bytes;     // shared memory of one group
     uint32_t subgroup_size;          // 0 where unknown
     uint32_t compute_units;          // 0 where unknown

@@ -94,6 +94,11 @@ ISO_API void iso_plan_get_memory(const iso_plan *plan, uint32_t device, iso_plan
 // The kernel bound to a node at step size `size`.
 ISO_API const iso_kernel *iso_plan_kernel(const iso_plan *plan, uint32_t size, uint32_t node);
 
+// Whether the kernel has code for the device, accepts the call, and launches no more groups than the device
+// allows; otherwise why not.
+ISO_API bool iso_plan_kernel_fits(const iso_kernel *kernel, const void *params, const iso_device_info *device,
+                                  char reason[ISO_REASON_BYTES]);
+
 // What each pass decided, as text; released by iso_free(allocator, …). pass: "legalise", "place", "select",
 // "layout".
 ISO_API iso_status iso_plan_dump(const iso_plan *plan, const char *pass, const iso_allocator *allocator,
