@@ -329,13 +329,17 @@ int main(int argc, char **argv)
 {
     enum { SHAPES = sizeof shapes / sizeof shapes[0] };
     static outcome outcomes[SHAPES];
-    char counts_path[64];
+    char counts_path[] = "/tmp/cuda-roofline-XXXXXX";
     int shown = 0;
     if (argc < 2) {
         fprintf(stderr, "usage: cuda_roofline SIMULATOR [OP]\n");
         return 2;
     }
-    snprintf(counts_path, sizeof counts_path, "/tmp/cuda-roofline-%ld", (long)getpid());
+    int counts = mkstemp(counts_path);
+    if (counts < 0 || close(counts) != 0) {
+        fprintf(stderr, "cuda_roofline: cannot write to /tmp\n");
+        return 1;
+    }
     setenv("ISOMER_CUDA_DRIVER", argv[1], 1);
     setenv("ISOMER_CUDA_NVRTC", "off", 1);
     setenv("ISOMER_CUDASIM_ARCH", "sm_90", 1);
