@@ -20,8 +20,8 @@ typedef struct cuda_setting {
 
 // ---- in the child ----
 
-// Living blocks; a driver's threads may not touch it.
-static int64_t child_living;
+// Living blocks; several threads of a test may make some.
+static _Atomic int64_t child_living;
 
 static void *child_resize(void *context, void *memory, size_t bytes)
 {
