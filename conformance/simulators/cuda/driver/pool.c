@@ -19,6 +19,12 @@ static sim_pool *make_pool(sim_device *device)
     return pool;
 }
 
+static bool has_pools(const sim_device *device)
+{
+    bool known;
+    return sim_attribute(device, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, &known) != 0;
+}
+
 static sim_pool *default_pool(sim_device *device)
 {
     if (!device->default_pool)
@@ -39,6 +45,8 @@ CUresult sim_memory_alloc_async(CUdeviceptr *address, size_t bytes, sim_pool *po
     if (sim.slots[slot].capture)
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     sim_context *context = sim.slots[slot].context;
+    if (!has_pools(pool ? pool->device : context->device))
+        return CUDA_ERROR_NOT_SUPPORTED;
     if (!pool && !(pool = default_pool(context->device) ? context->device->current_pool : NULL))
         return CUDA_ERROR_OUT_OF_MEMORY;
     result = sim_allocate(context, bytes, pool, &a);
@@ -96,6 +104,8 @@ CUresult sim_device_pool(CUmemoryPool *pool, CUdevice device, bool the_default)
     sim_device *found = sim_device_at(device);
     if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
+    if (!has_pools(found))
+        return CUDA_ERROR_NOT_SUPPORTED;
     if (!default_pool(found))
         return CUDA_ERROR_OUT_OF_MEMORY;
     *pool = (the_default ? found->default_pool : found->current_pool)->object.handle;
@@ -124,7 +134,7 @@ CUresult sim_pool_create(CUmemoryPool *pool, const CUmemPoolProps *props)
     sim_device *device = sim_device_at(props->location.id);
     if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (props->handleTypes)
+    if (props->handleTypes || !has_pools(device))
         return CUDA_ERROR_NOT_SUPPORTED;
     sim_pool *made = make_pool(device);
     *pool = made ? made->object.handle : NULL;
