@@ -126,33 +126,45 @@ static void use_in_turns(pair *p)
     }
 }
 
-// What one device gives the other, through the host, in more than one pinned chunk; and what is queued on one
-// while the other's things are made and released.
+enum { WORDS = (9 << 20) / 4 }; // three pinned chunks
+
+static void make_words(uint32_t *words, uint32_t seed)
+{
+    for (uint32_t i = 0; i < WORDS; i++)
+        words[i] = i * 2654435761u + seed;
+}
+
+static void read_words(const iso_buffer *buffer, uint32_t *words, uint32_t seed)
+{
+    uint32_t wrong = 0;
+    memset(words, 0, WORDS * sizeof *words);
+    check(iso_buffer_read(buffer, 0, words, WORDS * sizeof *words));
+    for (uint32_t i = 0; i < WORDS; i++)
+        wrong += words[i] != i * 2654435761u + seed;
+    assert_int_equal(wrong, 0);
+}
+
+// What one device gives the other, through the host.
 static void hand_over(pair *p)
 {
-    enum { WORDS = (9 << 20) / 4 };
     iso_buffer *from = NULL, *to = NULL;
     uint32_t *words = malloc(WORDS * sizeof *words);
     assert_non_null(words);
-    for (uint32_t i = 0; i < WORDS; i++)
-        words[i] = i * 2654435761u;
+    make_words(words, 0);
     for (int side = 0; side < SIDES; side++) {
         check(iso_buffer_create(p->sides[side].device, WORDS * sizeof *words, &from));
         check(iso_buffer_create(p->sides[1 - side].device, WORDS * sizeof *words, &to));
         check(iso_buffer_write(from, 0, words, WORDS * sizeof *words));
-        memset(words, 0, WORDS * sizeof *words);
-        check(iso_buffer_read(from, 0, words, WORDS * sizeof *words));
+        read_words(from, words, 0);
         check(iso_buffer_write(to, 0, words, WORDS * sizeof *words));
         iso_buffer_release(from);
-        memset(words, 0, WORDS * sizeof *words);
-        check(iso_buffer_read(to, 0, words, WORDS * sizeof *words));
+        read_words(to, words, 0);
         iso_buffer_release(to);
-        for (uint32_t i = 0; i < WORDS; i++)
-            assert_int_equal(words[i], i * 2654435761u);
     }
     free(words);
 }
 
+// What is queued on one runs while the other's things are released and made.
 static void release_while_the_other_works(pair *p)
 {
     for (int side = 0; side < SIDES; side++) {
@@ -200,23 +212,17 @@ typedef struct worker {
     bool done;
 } worker;
 
-// Through many pinned chunks, while the other thread's transfers go through the other device's.
+// Through pinned chunks, while the other thread's transfers go through the other device's.
 static void transfer_much(const pair *p, int side)
 {
-    enum { WORDS = (13 << 20) / 4 };
     iso_buffer *buffer = NULL;
     uint32_t *words = malloc(WORDS * sizeof *words);
     assert_non_null(words);
-    for (uint32_t i = 0; i < WORDS; i++)
-        words[i] = i * 2654435761u + (uint32_t)side;
+    make_words(words, (uint32_t)side);
     check(iso_buffer_create(p->sides[side].device, WORDS * sizeof *words, &buffer));
     check(iso_buffer_write(buffer, 0, words, WORDS * sizeof *words));
-    for (int round = 0; round < 3; round++) {
-        memset(words, 0, WORDS * sizeof *words);
-        check(iso_buffer_read(buffer, 0, words, WORDS * sizeof *words));
-        for (uint32_t i = 0; i < WORDS; i++)
-            assert_true(words[i] == i * 2654435761u + (uint32_t)side);
-    }
+    for (int round = 0; round < 4; round++)
+        read_words(buffer, words, (uint32_t)side);
     iso_buffer_release(buffer);
     free(words);
 }
