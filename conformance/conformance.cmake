@@ -49,8 +49,8 @@ if(TARGET isomer_cuda_simulator)
   foreach(stub cuda_driver_stub nvrtc_stub)
     add_library(${stub} MODULE conformance/unit/stubs/${stub}.c)
   endforeach()
-  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_refusals_test cuda_nvrtc_test orders_test
-          matrix_sums_test)
+  foreach(name cuda_test cuda_modules_test cuda_devices_test cuda_faults_test cuda_pair_test cuda_pair_faults_test cuda_refusals_test
+          cuda_nvrtc_test orders_test matrix_sums_test)
     add_dependencies(${name} isomer_cuda_simulator cuda_driver_stub nvrtc_stub)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
       "ISOMER_CUDA_SIMULATOR=$<TARGET_FILE:isomer_cuda_simulator>"

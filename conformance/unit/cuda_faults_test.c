@@ -7,20 +7,6 @@
 
 enum { FLOATS = 1 << 10 };
 
-// Every way for every call; under the address sanitizer, where the end of a process takes long, every second
-// one.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SPREAD 2
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SPREAD 2
-#endif
-#ifndef SPREAD
-#define SPREAD 1
-#endif
-
 // ---- the program ----
 
 typedef struct program {

@@ -20,17 +20,15 @@ static const char bad_text[] = "void next() {}\n";
 static const char *text; // of this run
 static int builds;       // how often
 
-static int build(FILE *out)
+static void build_on(FILE *out, iso_registry *registry, const char *name)
 {
-    iso_registry *registry = NULL;
     iso_device *device = NULL;
     const iso_device_options options = {.allocator = &child_allocator};
     iso_module_source source = cuda_source("next");
     source.format = ISO_CODE_CUDA_C;
     source.code = text;
     source.code_bytes = strlen(text);
-    CHILD_REQUIRE(child_registry(&registry) == ISO_OK);
-    CHILD_REQUIRE(iso_device_open(registry, "cuda:0", &options, &device) == ISO_OK);
+    CHILD_REQUIRE(iso_device_open(registry, name, &options, &device) == ISO_OK);
     const iso_device_info *info = iso_device_get_info(device);
     fprintf(out, "%s: format %d\n", info->driver, (int)info->code_formats[0]);
     for (int i = 0; i < builds; i++) {
@@ -40,6 +38,23 @@ static int build(FILE *out)
         iso_module_destroy(module);
     }
     iso_device_close(device);
+}
+
+static int build(FILE *out)
+{
+    iso_registry *registry = NULL;
+    CHILD_REQUIRE(child_registry(&registry) == ISO_OK);
+    build_on(out, registry, "cuda:0");
+    iso_registry_destroy(registry);
+    return 0;
+}
+
+static int build_on_two(FILE *out)
+{
+    iso_registry *registry = NULL;
+    CHILD_REQUIRE(child_registry(&registry) == ISO_OK);
+    build_on(out, registry, "cuda:1");
+    build_on(out, registry, "cuda:0");
     iso_registry_destroy(registry);
     return 0;
 }
@@ -140,6 +155,26 @@ static void test_cache(void **state)
     assert_non_null(strstr(child.said, "NVRTC 12.9"));
 }
 
+// One text for two chips is compiled and kept twice, also where all else is alike.
+static void test_two_chips(void **state)
+{
+    (void)state;
+    const cuda_setting settings[] = {{"ISOMER_CUDA_NVRTC", getenv("ISOMER_NVRTC_STUB")},
+                                     {"ISOMER_CUDASIM_ARCH", "sm_80,sm_90"},
+                                     {"ISOMER_NVRTC_STUB_ARCH", "80,90"},
+                                     {"ISOMER_NVRTC_STUB_VERSION", "12.8"}, // none of it is kept yet
+                                     {NULL, NULL}};
+    cuda_need_simulator();
+    builds = 1;
+    text = good_text;
+    const int before = count_cached();
+    cuda_run_child(build_on_two, settings);
+    const cuda_child child = cuda_run_child(build_on_two, settings);
+    if (!child_ended_well(&child) || strstr(child.said, "failed"))
+        fail_msg("status %d, said %s", child.status, child.said);
+    assert_int_equal(count_cached(), before + 2);
+}
+
 static int make_cache(void **state)
 {
     (void)state;
@@ -162,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_finding),
         cmocka_unit_test(test_building),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_two_chips),
     };
     return cmocka_run_group_tests(tests, make_cache, remove_cache);
 }

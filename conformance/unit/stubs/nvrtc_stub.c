@@ -2,8 +2,8 @@
 //
 // A library in NVRTC's place, for machines without it and for what a real one does not do on demand. Text
 // that begins with "//PTX" is its own PTX; all other text is refused with a log. ISOMER_NVRTC_STUB_VERSION
-// (13.0) and ISOMER_NVRTC_STUB_ARCH (90, the only one) set what it says of itself; ISOMER_NVRTC_STUB_FAIL=n
-// makes its n-th call fail.
+// (13.0) and ISOMER_NVRTC_STUB_ARCH (90, or two as 80,90) set what it says of itself;
+// ISOMER_NVRTC_STUB_FAIL=n makes its n-th call fail.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,16 +45,24 @@ int nvrtcVersion(int *major, int *minor)
     return sscanf(text ? text : "13.0", "%d.%d", major, minor) == 2 ? 0 : 11;
 }
 
+static const char *archs_text(void)
+{
+    const char *text = getenv("ISOMER_NVRTC_STUB_ARCH");
+    return text ? text : "90";
+}
+
 int nvrtcGetNumSupportedArchs(int *count)
 {
-    *count = 1;
+    *count = strchr(archs_text(), ',') ? 2 : 1;
     return is_told_to_fail() ? 11 : 0;
 }
 
 int nvrtcGetSupportedArchs(int *archs)
 {
-    const char *text = getenv("ISOMER_NVRTC_STUB_ARCH");
-    archs[0] = text ? (int)strtol(text, NULL, 10) : 90;
+    const char *text = archs_text(), *comma = strchr(text, ',');
+    archs[0] = (int)strtol(text, NULL, 10);
+    if (comma)
+        archs[1] = (int)strtol(comma + 1, NULL, 10);
     return is_told_to_fail() ? 11 : 0;
 }
 
@@ -71,10 +79,12 @@ int nvrtcCreateProgram(program **out, const char *text, const char *name, int he
 
 int nvrtcCompileProgram(program *p, int option_count, const char *const *options)
 {
-    const char *wanted = "--gpu-architecture=compute_90";
+    static const char prefix[] = "--gpu-architecture=compute_";
+    const size_t length = sizeof prefix - 1;
     if (is_told_to_fail())
         return 7;
-    if (option_count != 1 || strcmp(options[0], wanted) != 0)
+    if (option_count != 1 || strncmp(options[0], prefix, length) != 0 ||
+        !strstr(archs_text(), options[0] + length))
         return 5;
     return strncmp(p->text, "//PTX", 5) == 0 ? 0 : 6;
 }

@@ -40,6 +40,7 @@ typedef struct CUuuid_st {
 #define CU_EVENT_BLOCKING_SYNC         1
 #define CU_EVENT_DISABLE_TIMING        2
 #define CU_EVENT_INTERPROCESS          4
+#define CU_MEMHOSTALLOC_PORTABLE       1
 #define CU_MEMHOSTALLOC_DEVICEMAP      2
 #define CU_LAUNCH_PARAM_END            ((void *)0)
 #define CU_LAUNCH_PARAM_BUFFER_POINTER ((void *)1)
@@ -106,6 +107,24 @@ typedef enum CUmemPool_attribute_enum {
 typedef struct CUmemLocation_st {
     int type, id;
 } CUmemLocation;
+
+typedef enum CUmemAccess_flags_enum {
+    CU_MEM_ACCESS_FLAGS_PROT_NONE = 0,
+    CU_MEM_ACCESS_FLAGS_PROT_READ = 1,
+    CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 3
+} CUmemAccess_flags;
+
+typedef struct CUmemAccessDesc_st {
+    CUmemLocation location;
+    CUmemAccess_flags flags;
+} CUmemAccessDesc;
+
+typedef enum CUdevice_P2PAttribute_enum {
+    CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK = 1,
+    CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED = 2,
+    CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED = 3,
+    CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED = 4
+} CUdevice_P2PAttribute;
 
 typedef struct CUmemPoolProps_st {
     int allocType, handleTypes;

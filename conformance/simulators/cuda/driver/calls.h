@@ -33,6 +33,19 @@ CUresult sim_device_uuid(CUuuid *uuid, CUdevice device);
 CUresult sim_device_total(size_t *bytes, CUdevice device);
 CUresult sim_device_attribute(int *value, CUdevice_attribute attribute, CUdevice device);
 CUresult sim_device_capability(int *major, int *minor, CUdevice device);
+CUresult sim_device_bus_id(char *text, int bytes, CUdevice device);
+CUresult sim_device_by_bus_id(CUdevice *device, const char *text);
+
+// peer.c
+bool sim_can_peer(const sim_device *from, const sim_device *to);
+CUresult sim_device_can_peer(int *can, CUdevice device, CUdevice peer);
+CUresult sim_device_link(int *value, CUdevice_P2PAttribute attribute, CUdevice from, CUdevice to);
+CUresult sim_peer_enable(CUcontext peer, unsigned flags);
+CUresult sim_peer_disable(CUcontext peer);
+CUresult sim_peer_copy(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                       size_t bytes);
+CUresult sim_peer_copy_async(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                             size_t bytes, CUstream stream);
 
 // context.c
 CUresult sim_primary_retain(CUcontext *context, CUdevice device);
@@ -81,6 +94,8 @@ CUresult sim_pool_destroy(CUmemoryPool pool);
 CUresult sim_pool_trim(CUmemoryPool pool, size_t keep);
 CUresult sim_pool_set(CUmemoryPool pool, CUmemPool_attribute attribute, const void *value);
 CUresult sim_pool_get(CUmemoryPool pool, CUmemPool_attribute attribute, void *value);
+CUresult sim_pool_set_access(CUmemoryPool pool, const CUmemAccessDesc *list, size_t count);
+CUresult sim_pool_get_access(CUmemAccess_flags *flags, CUmemoryPool pool, const CUmemLocation *location);
 void sim_pools_release(void);
 
 // host.c
@@ -93,6 +108,7 @@ void sim_hosts_release(const sim_context *context, bool report);
 
 // copy.c
 sim_side sim_device_side(CUdeviceptr address);
+sim_side sim_peer_side(CUdeviceptr address, CUcontext context);
 sim_side sim_host_side(const void *address);
 sim_side sim_any_side(CUdeviceptr address);
 CUresult sim_copy(sim_side to, sim_side from, size_t bytes, CUstream stream, sim_copy_wait wait);

@@ -7,10 +7,10 @@
 
 #include <stdlib.h>
 
-bool sim_is_capturing(void)
+bool sim_is_capturing(const sim_context *context)
 {
     for (uint32_t i = 0; i < SIM_STREAMS; i++)
-        if (sim.slots[i].capture)
+        if (sim.slots[i].capture && (!context || sim.slots[i].context == context))
             return true;
     return false;
 }
@@ -38,7 +38,7 @@ CUresult sim_put(uint32_t index, sim_work *work)
 {
     sim_slot *slot = &sim.slots[index];
     if (!slot->capture) {
-        if (index != SIM_LEGACY || !sim_is_capturing())
+        if (!sim_slot_is_default(index) || !sim_is_capturing(slot->context))
             return sim_submit(index, work);
         sim_work_release(work); // would wait for the streams under capture
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
@@ -65,7 +65,7 @@ CUresult sim_capture_begin(CUstream stream, CUstreamCaptureMode mode)
         return result;
     if ((unsigned)mode > 2)
         return CUDA_ERROR_INVALID_VALUE;
-    if (index == SIM_LEGACY)
+    if (sim_slot_is_default(index))
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (sim.slots[index].capture)
         return CUDA_ERROR_ILLEGAL_STATE;
@@ -152,7 +152,7 @@ CUresult sim_capture_wait(const sim_event *event, uint32_t index)
             graph = sim.slots[i].capture;
     if (!graph)
         return CUDA_ERROR_CAPTURED_EVENT; // of a capture that has ended
-    if (index == SIM_LEGACY)
+    if (sim_slot_is_default(index))
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
     if (slot->capture && slot->capture != graph)
         return CUDA_ERROR_STREAM_CAPTURE_MERGE;

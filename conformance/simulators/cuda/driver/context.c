@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Contexts: the primary one and those created, and each thread's stack of current ones. What a context owns
-// goes with it, and is reported as left behind.
+// Contexts: each device's primary one and those created, and each thread's stack of current ones. What a
+// context owns goes with it, and is reported as left behind.
 #include "calls.h"
 
 #include <stdlib.h>
@@ -16,16 +16,28 @@ sim_context *sim_current(void)
     return depth ? sim_handle_get(SIM_CONTEXT, stack[depth - 1]) : NULL;
 }
 
-static sim_context *create(unsigned flags, bool primary)
+static void leave_slots(sim_context *context)
+{
+    for (uint32_t i = 0; i < SIM_STREAMS; i++)
+        if (sim.slots[i].context == context) {
+            sim.slots[i].context = NULL;
+            sim.slots[i].used = sim.slots[i].dying = false;
+        }
+}
+
+static sim_context *create(sim_device *device, unsigned flags, bool primary)
 {
     sim_context *context = sim_new(sizeof *context);
     if (!context)
         return NULL;
-    if (!sim_handle_add(SIM_CONTEXT, context)) {
+    if (!sim_slot_take(context, false, &context->legacy) ||
+        !sim_slot_take(context, false, &context->per_thread) || !sim_handle_add(SIM_CONTEXT, context)) {
+        leave_slots(context);
         free(context);
         return NULL;
     }
     context->object.context = context;
+    context->device = device;
     context->flags = flags;
     context->primary = primary;
     return context;
@@ -62,6 +74,7 @@ void sim_context_end(sim_context *context, bool report)
         {SIM_EVENT, "an event"},           {SIM_MODULE, "a module"},
     };
     sim_object *object;
+    sim.subject = context;
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         while ((object = sim_handle_first(owned[i].kind, context))) {
             if (report)
@@ -76,72 +89,67 @@ void sim_context_end(sim_context *context, bool report)
         sim_report(SIM_LEAK_FINDING, NULL, "a context by %s (object %llu) was never %s",
                    context->object.made_by, (unsigned long long)context->object.number,
                    context->primary ? "released" : "destroyed");
-    if (sim.primary == context)
-        sim.primary = NULL;
+    sim.subject = NULL;
+    if (context->device->primary == context)
+        context->device->primary = NULL;
+    leave_slots(context);
     sim_handle_remove(context->object.handle);
     free(context);
-}
-
-// What is queued ends, or is dropped after an error, in the context that it belongs to.
-static void run_all_in(sim_context *context)
-{
-    CUcontext top = depth == STACK_DEPTH ? stack[--depth] : NULL;
-    stack[depth++] = context->object.handle;
-    sim_run_all();
-    depth--;
-    if (top)
-        stack[depth++] = top;
 }
 
 // ---- the primary context ----
 
 CUresult sim_primary_retain(CUcontext *context, CUdevice device)
 {
+    sim_device *found = sim_device_at(device);
     if (!context)
         return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0)
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (!sim.primary)
-        sim.primary = create(0, true);
-    if (!sim.primary)
+    if (!found->primary)
+        found->primary = create(found, 0, true);
+    if (!found->primary)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    sim.primary->retains++;
-    *context = sim.primary->object.handle;
+    found->primary->retains++;
+    *context = found->primary->object.handle;
     return CUDA_SUCCESS;
 }
 
 CUresult sim_primary_release(CUdevice device, bool reset)
 {
-    if (device != 0)
+    sim_device *found = sim_device_at(device);
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (!sim.primary)
+    if (!found->primary)
         return reset ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
-    if (!reset && --sim.primary->retains)
+    if (!reset && --found->primary->retains)
         return CUDA_SUCCESS;
-    run_all_in(sim.primary);
-    sim_context_end(sim.primary, !reset);
+    sim_run_context(found->primary);
+    sim_context_end(found->primary, !reset);
     return CUDA_SUCCESS;
 }
 
 CUresult sim_primary_set_flags(CUdevice device, unsigned flags)
 {
-    if (device != 0)
+    const sim_device *found = sim_device_at(device);
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
     if (flags > 0xff)
         return CUDA_ERROR_INVALID_VALUE;
-    if (sim.primary)
-        sim.primary->flags = flags;
+    if (found->primary)
+        found->primary->flags = flags;
     return CUDA_SUCCESS;
 }
 
 CUresult sim_primary_state(CUdevice device, unsigned *flags, int *active)
 {
+    const sim_device *found = sim_device_at(device);
     if (!flags || !active)
         return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0)
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
-    *flags = sim.primary ? sim.primary->flags : 0;
-    *active = sim.primary != NULL;
+    *flags = found->primary ? found->primary->flags : 0;
+    *active = found->primary != NULL;
     return CUDA_SUCCESS;
 }
 
@@ -149,13 +157,14 @@ CUresult sim_primary_state(CUdevice device, unsigned *flags, int *active)
 
 CUresult sim_context_create(CUcontext *context, unsigned flags, CUdevice device)
 {
+    sim_device *found = sim_device_at(device);
     if (!context || flags > 0xff)
         return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0)
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
     if (depth == STACK_DEPTH)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    sim_context *made = create(flags, false);
+    sim_context *made = create(found, flags, false);
     if (!made)
         return CUDA_ERROR_OUT_OF_MEMORY;
     stack[depth++] = *context = made->object.handle;
@@ -167,7 +176,7 @@ CUresult sim_context_destroy(CUcontext context)
     sim_context *dead = sim_handle_get(SIM_CONTEXT, context);
     if (!dead || dead->primary)
         return CUDA_ERROR_INVALID_CONTEXT;
-    run_all_in(dead);
+    sim_run_context(dead);
     if (depth && stack[depth - 1] == context)
         depth--;
     sim_context_end(dead, true);
@@ -216,7 +225,7 @@ CUresult sim_context_device(CUdevice *device)
 {
     if (!device)
         return CUDA_ERROR_INVALID_VALUE;
-    *device = 0;
+    *device = sim_current()->device->ordinal;
     return CUDA_SUCCESS;
 }
 
@@ -241,7 +250,7 @@ CUresult sim_priority_range(int *least, int *greatest)
 
 CUresult sim_context_synchronize(void)
 {
-    if (sim_is_capturing())
+    if (sim_is_capturing(sim_current()))
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    return sim_run_all();
+    return sim_run_context(sim_current());
 }

@@ -6,15 +6,28 @@
 
 #include <stdlib.h>
 
+static void *current_handle(void)
+{
+    const sim_context *context = sim_current();
+    return context ? context->object.handle : NULL;
+}
+
 sim_side sim_device_side(CUdeviceptr address)
 {
-    return (sim_side){.device = address};
+    return (sim_side){.device = address, .context = current_handle()};
+}
+
+sim_side sim_peer_side(CUdeviceptr address, CUcontext context)
+{
+    return (sim_side){.device = address, .context = context};
 }
 
 sim_side sim_host_side(const void *address)
 {
     sim_host *pinned = sim_host_at(address);
     uint8_t *host = (uint8_t *)(uintptr_t)address;
+    if (pinned && !pinned->portable)
+        (void)sim_is_foreign(pinned->context, "pinned memory that is not portable");
     if (pinned)
         host = pinned->alias + (host - pinned->user);
     return (sim_side){.host = host, .pinned = pinned};
@@ -45,7 +58,7 @@ CUresult sim_copy(sim_side to, sim_side from, size_t bytes, CUstream stream, sim
         return CUDA_SUCCESS;
     if (!(to.device || to.host) || !(from.device || from.host))
         return CUDA_ERROR_INVALID_VALUE;
-    if (wait == SIM_COPY_WAITS && sim_is_capturing())
+    if (wait == SIM_COPY_WAITS && sim_is_capturing(NULL))
         return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
     sim_work work = {.kind = SIM_COPY, .call = sim.call, .u.copy = {.to = to, .from = from, .bytes = bytes}};
     bool captured = sim.slots[slot].capture != NULL;
@@ -71,9 +84,12 @@ CUresult sim_fill(CUdeviceptr to, uint32_t value, uint32_t unit_bytes, size_t co
         return CUDA_SUCCESS;
     if (!to || count > UINT64_MAX / unit_bytes)
         return CUDA_ERROR_INVALID_VALUE;
-    sim_work work = {
-        .kind = SIM_FILL,
-        .call = sim.call,
-        .u.fill = {.address = to, .bytes = count * unit_bytes, .value = value, .unit_bytes = unit_bytes}};
+    sim_work work = {.kind = SIM_FILL,
+                     .call = sim.call,
+                     .u.fill = {.address = to,
+                                .bytes = count * unit_bytes,
+                                .value = value,
+                                .unit_bytes = unit_bytes,
+                                .context = current_handle()}};
     return sim_put(slot, &work);
 }

@@ -502,11 +502,7 @@ static int more_than_the_queue(void)
     return end();
 }
 
-static const struct {
-    const char *name;
-    int (*body)(void);
-    const char *wanted; // NULL: no report
-} programs[] = {
+static const test_program programs[] = {
     {"copy beyond an allocation", copy_beyond, ": out of range: cuMemcpyHtoD_v2: "},
     {"copy beyond pinned memory", copy_beyond_pinned, ": out of range: cuMemcpyHtoDAsync_v2: "},
     {"fill where nothing is", copy_nowhere, ": out of range: cuMemsetD8_v2: "},
@@ -557,53 +553,12 @@ static const struct {
     {"more than the queue holds", more_than_the_queue, NULL},
 };
 
-static int (*current)(void);
-
-static int run_program(void)
-{
-    begin();
-    return current();
-}
-
-// Every finding's line must hold the wanted text; "never waits" leaves its memory and context too, and a trap
-// also stops.
-static bool is_right(const char *report, const char *wanted)
-{
-    bool found = !wanted;
-    for (const char *line = report; *line;) {
-        const char *line_end = strchr(line, '\n');
-        size_t length = line_end ? (size_t)(line_end - line) : strlen(line);
-        char text[1200];
-        snprintf(text, sizeof text, "%.*s", (int)length, line);
-        bool follows = wanted && (strstr(text, ": leak: exit: ") || strstr(text, " stopped: "));
-        if (wanted && strstr(text, wanted))
-            found = true;
-        else if (!strstr(text, ": summary: ") && !follows)
-            return false;
-        line += length + (line_end != NULL);
-    }
-    return found;
-}
-
 int main(int count, char **arguments)
 {
-    int failures = 0, total = sizeof programs / sizeof programs[0];
     if (count < 2) {
         fprintf(stderr, "usage: driver_checks_test LIBRARY\n");
         return 2;
     }
     make_report_path();
-    for (int i = 0; i < total; i++) {
-        int status;
-        current = programs[i].body;
-        char *report = run_child(arguments[1], run_program, &status);
-        if (status || !report || !is_right(report, programs[i].wanted) || !strstr(report, ": summary: ")) {
-            printf("%s: status %d; wanted '%s', got\n%s", programs[i].name, status,
-                   programs[i].wanted ? programs[i].wanted : "nothing", report ? report : "no report");
-            failures++;
-        }
-        free(report);
-    }
-    printf("driver_checks_test: %d programs, %d failures\n", total, failures);
-    return failures != 0;
+    return run_programs(arguments[1], begin, programs, sizeof programs / sizeof programs[0]);
 }

@@ -107,3 +107,61 @@ static inline char *run_child(const char *library, int (*body)(void), int *out_s
     unlink(report_path);
     return text;
 }
+
+// ---- programs that are to be reported, each for one thing ----
+
+typedef struct test_program {
+    const char *name;
+    int (*body)(void);  // in a child, after `begin`
+    const char *wanted; // NULL: no report
+} test_program;
+
+static void (*begin_program)(void);
+static const test_program *current_program;
+
+static inline int run_current_program(void)
+{
+    begin_program();
+    return current_program->body();
+}
+
+// Every finding's line must hold the wanted text; a program that ends at once leaves things too, and a trap
+// also stops.
+static inline bool is_right(const char *report, const char *wanted)
+{
+    bool found = !wanted;
+    for (const char *line = report; *line;) {
+        const char *line_end = strchr(line, '\n');
+        size_t length = line_end ? (size_t)(line_end - line) : strlen(line);
+        char text[1200];
+        snprintf(text, sizeof text, "%.*s", (int)length, line);
+        bool follows = wanted && (strstr(text, ": leak: exit: ") || strstr(text, " stopped: "));
+        if (wanted && strstr(text, wanted))
+            found = true;
+        else if (!strstr(text, ": summary: ") && !follows)
+            return false;
+        line += length + (line_end != NULL);
+    }
+    return found;
+}
+
+// The number of those that were not right.
+static inline int run_programs(const char *library, void (*begin)(void), const test_program *programs,
+                               size_t count)
+{
+    int failures = 0;
+    begin_program = begin;
+    for (size_t i = 0; i < count; i++) {
+        int status;
+        current_program = &programs[i];
+        char *report = run_child(library, run_current_program, &status);
+        if (status || !report || !is_right(report, programs[i].wanted) || !strstr(report, ": summary: ")) {
+            printf("%s: status %d; wanted '%s', got\n%s", programs[i].name, status,
+                   programs[i].wanted ? programs[i].wanted : "nothing", report ? report : "no report");
+            failures++;
+        }
+        free(report);
+    }
+    printf("%zu programs, %d failures\n", count, failures);
+    return failures;
+}

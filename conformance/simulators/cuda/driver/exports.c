@@ -36,11 +36,13 @@ static CUresult sim_enter(sim_entry *entry, const char *name, unsigned needs)
         return CUDA_ERROR_NOT_PERMITTED;
     }
     CUresult result = sim_set_up();
+    sim.is_forced = false;
     sim.calls++;
     if (result)
         return result;
     if (is_told_to_fail()) {
         entry->forced = sim.fail_error;
+        sim.is_forced = true;
         if (!sim.failed_call)
             sim.failed_call = name;
         // What releases something does so, also where the context could not be made current before.

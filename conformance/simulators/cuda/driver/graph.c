@@ -90,13 +90,13 @@ static CUresult kernel_work(const void *params, sim_work *out)
     return sim_launch_prepare(&call, out);
 }
 
-static sim_side side_of(CUmemorytype type, const void *host, CUdeviceptr device, size_t at)
+static sim_side side_of(CUcontext context, CUmemorytype type, const void *host, CUdeviceptr device, size_t at)
 {
     switch (type) {
     case CU_MEMORYTYPE_HOST:
         return host ? sim_host_side((const uint8_t *)host + at) : (sim_side){0};
     case CU_MEMORYTYPE_DEVICE:
-        return device ? sim_device_side(device + at) : (sim_side){0};
+        return device ? sim_peer_side(device + at, context) : (sim_side){0};
     case CU_MEMORYTYPE_UNIFIED:
         return device ? sim_any_side(device + at) : (sim_side){0};
     default:
@@ -111,11 +111,12 @@ static CUresult copy_work(const CUDA_MEMCPY3D *p, CUcontext context, sim_work *o
     if (p->Height > 1 || p->Depth > 1 || p->srcY || p->srcZ || p->dstY || p->dstZ || p->srcLOD || p->dstLOD ||
         p->srcMemoryType == CU_MEMORYTYPE_ARRAY || p->dstMemoryType == CU_MEMORYTYPE_ARRAY)
         return CUDA_ERROR_NOT_SUPPORTED; // one row of bytes
-    *out = (sim_work){.kind = SIM_COPY,
-                      .call = sim.call,
-                      .u.copy = {.to = side_of(p->dstMemoryType, p->dstHost, p->dstDevice, p->dstXInBytes),
-                                 .from = side_of(p->srcMemoryType, p->srcHost, p->srcDevice, p->srcXInBytes),
-                                 .bytes = p->WidthInBytes}};
+    *out = (sim_work){
+        .kind = SIM_COPY,
+        .call = sim.call,
+        .u.copy = {.to = side_of(context, p->dstMemoryType, p->dstHost, p->dstDevice, p->dstXInBytes),
+                   .from = side_of(context, p->srcMemoryType, p->srcHost, p->srcDevice, p->srcXInBytes),
+                   .bytes = p->WidthInBytes}};
     return sim_work_check(out);
 }
 
@@ -129,10 +130,13 @@ static CUresult fill_work(const CUDA_MEMSET_NODE_PARAMS *p, CUcontext context, s
     uint64_t rows = p->height ? p->height : 1, row = (uint64_t)p->width * p->elementSize;
     if (p->width > UINT64_MAX / p->elementSize || rows > UINT64_MAX / row)
         return CUDA_ERROR_INVALID_VALUE;
-    *out = (sim_work){
-        .kind = SIM_FILL,
-        .call = sim.call,
-        .u.fill = {.address = p->dst, .bytes = rows * row, .value = p->value, .unit_bytes = p->elementSize}};
+    *out = (sim_work){.kind = SIM_FILL,
+                      .call = sim.call,
+                      .u.fill = {.address = p->dst,
+                                 .bytes = rows * row,
+                                 .value = p->value,
+                                 .unit_bytes = p->elementSize,
+                                 .context = context}};
     return sim_work_check(out);
 }
 

@@ -181,8 +181,10 @@ static void destroy(sim_host *host)
     free(host);
 }
 
-static CUresult add(sim_host *host)
+static CUresult add(sim_host *host, unsigned flags)
 {
+    host->portable = flags & CU_MEMHOSTALLOC_PORTABLE;
+    ptx_memory_set_owner(sim.memory, sim_current()->object.number);
     if (ptx_memory_register(sim.memory, host->alias, host->bytes, &host->device) != PTX_OK) {
         destroy(host);
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -228,7 +230,7 @@ CUresult sim_host_alloc(void **address, size_t bytes, unsigned flags)
             destroy(host);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    CUresult result = add(host);
+    CUresult result = add(host, flags);
     if (!result)
         *address = host->user;
     return result;
@@ -247,7 +249,7 @@ CUresult sim_host_register(void *address, size_t bytes, unsigned flags)
     host->user = host->alias = address;
     host->bytes = bytes;
     host->registered = true;
-    return add(host);
+    return add(host, flags);
 }
 
 static void end(sim_host *host)
@@ -303,6 +305,8 @@ CUresult sim_host_device(CUdeviceptr *device, void *host, unsigned flags)
     const sim_host *found = sim_host_at(host);
     if (!device || flags || !found)
         return CUDA_ERROR_INVALID_VALUE;
+    if (!found->portable && sim_is_foreign(found->context, "pinned memory that is not portable"))
+        return CUDA_ERROR_INVALID_VALUE;
     *device = found->device + (uint64_t)((uint8_t *)host - found->user);
     return CUDA_SUCCESS;
 }
@@ -312,5 +316,6 @@ CUresult sim_host_flags(unsigned *flags, void *host)
     if (!flags || !sim_host_at(host))
         return CUDA_ERROR_INVALID_VALUE;
     *flags = CU_MEMHOSTALLOC_DEVICEMAP;
+    *flags |= sim_host_at(host)->portable ? CU_MEMHOSTALLOC_PORTABLE : 0;
     return CUDA_SUCCESS;
 }

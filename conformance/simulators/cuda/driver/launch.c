@@ -7,11 +7,14 @@
 
 static CUresult check_sizes(const sim_launch_call *call, const sim_function *function)
 {
+    const sim_device *device = function->object.context->device;
     uint64_t threads = 1, blocks = 1;
     bool known;
     for (int i = 0; i < 3; i++) {
-        uint32_t most_threads = (uint32_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X + i, &known);
-        uint32_t most_blocks = (uint32_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X + i, &known);
+        uint32_t most_threads =
+            (uint32_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X + i, &known);
+        uint32_t most_blocks =
+            (uint32_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X + i, &known);
         if (!call->block[i] || call->block[i] > most_threads || !call->grid[i] || call->grid[i] > most_blocks)
             return CUDA_ERROR_INVALID_VALUE;
         threads *= call->block[i];
@@ -27,7 +30,7 @@ static CUresult check_sizes(const sim_launch_call *call, const sim_function *fun
     }
     if (blocks >= 1u << 29)
         return CUDA_ERROR_NOT_SUPPORTED; // the interpreter numbers blocks in 29 bits
-    int sms = sim_attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, &known), resident = 0;
+    int sms = sim_attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, &known), resident = 0;
     if (!call->cooperative)
         return CUDA_SUCCESS;
     CUresult result = sim_occupancy(&resident, call->function, (int)threads, call->shared_bytes);
@@ -113,11 +116,25 @@ CUresult sim_launch_prepare(const sim_launch_call *call, sim_work *out)
     return result;
 }
 
+// The kernel, the stream and the thread must be at the same context.
+static CUresult check_place(const sim_launch_call *call, uint32_t slot)
+{
+    const sim_function *function = sim_handle_get(SIM_FUNCTION, call->function);
+    if (!function)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (sim_is_foreign(function->object.context, "a kernel") ||
+        sim_is_foreign(sim.slots[slot].context, "a stream"))
+        return CUDA_ERROR_INVALID_HANDLE;
+    return CUDA_SUCCESS;
+}
+
 CUresult sim_launch(const sim_launch_call *call, CUstream stream)
 {
     uint32_t slot;
     sim_work work;
     CUresult result = sim_slot_of(stream, &slot);
+    if (!result)
+        result = check_place(call, slot);
     if (!result)
         result = sim_launch_prepare(call, &work);
     return result ? result : sim_put(slot, &work);

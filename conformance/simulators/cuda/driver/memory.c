@@ -47,19 +47,28 @@ static bool make_room(void)
     return true;
 }
 
-CUresult sim_allocate(uint64_t bytes, sim_pool *pool, sim_allocation **out)
+CUresult sim_allocate(sim_context *context, uint64_t bytes, sim_pool *pool, sim_allocation **out)
 {
     char name[64];
-    sim_allocation *a = make_room() ? sim_new(sizeof *a) : NULL;
+    sim_device *device = pool ? pool->device : context->device;
+    sim_allocation *a = bytes <= sim_left_bytes(device) && make_room() ? sim_new(sizeof *a) : NULL;
     if (!a)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *a = (sim_allocation){
-        .bytes = bytes, .number = ++sim.numbers, .context = sim_current(), .pool = pool, .made_by = sim.call};
+    *a = (sim_allocation){.bytes = bytes,
+                          .number = ++sim.numbers,
+                          .context = context,
+                          .device = device,
+                          .pool = pool,
+                          .pooled = pool != NULL,
+                          .made_by = sim.call};
+    // Of another device's pool not even the context that asked for it is sure to have access.
+    ptx_memory_set_owner(sim.memory, device == context->device ? context->object.number : 0);
     snprintf(name, sizeof name, "allocation %llu by %s", (unsigned long long)a->number, sim.call);
     if (ptx_memory_alloc(sim.memory, bytes, name, &a->address) != PTX_OK) {
         free(a);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
+    device->used_bytes += bytes;
     if (pool) {
         pool->used += bytes;
         pool->used_high = pool->used > pool->used_high ? pool->used : pool->used_high;
@@ -73,6 +82,7 @@ void sim_allocation_end(sim_allocation *a)
     if (a->gone)
         return;
     a->gone = true;
+    a->device->used_bytes -= a->bytes;
     if (a->pool)
         a->pool->used -= a->bytes;
     a->pool = NULL;
@@ -95,8 +105,10 @@ sim_allocation *sim_allocation_at(uint64_t address)
 void sim_memory_leave_pool(const sim_pool *pool)
 {
     for (uint32_t i = 0; i < table_count; i++)
-        if (table[i]->pool == pool)
+        if (table[i]->pool == pool) {
+            table[i]->access = pool->access;
             table[i]->pool = NULL;
+        }
 }
 
 void sim_memory_release(const sim_context *context, bool report)
@@ -153,8 +165,8 @@ CUresult sim_memory_info(size_t *left, size_t *total)
 {
     if (!left || !total)
         return CUDA_ERROR_INVALID_VALUE;
-    *total = sim_total_bytes();
-    *left = *total - ptx_memory_used_bytes(sim.memory);
+    *total = sim_total_bytes(sim_current()->device);
+    *left = sim_left_bytes(sim_current()->device);
     return CUDA_SUCCESS;
 }
 
@@ -166,7 +178,7 @@ CUresult sim_memory_alloc(CUdeviceptr *address, size_t bytes)
     if (!bytes)
         return CUDA_ERROR_INVALID_VALUE;
     sim_allocation *a;
-    CUresult result = sim_allocate(bytes, NULL, &a);
+    CUresult result = sim_allocate(sim_current(), bytes, NULL, &a);
     if (!result)
         *address = a->address;
     return result;
@@ -184,6 +196,9 @@ CUresult sim_memory_free(CUdeviceptr address)
                        a && a->freed_by && a->address == address ? a->freed_by : "");
         return CUDA_ERROR_INVALID_VALUE;
     }
+    // It goes in any case. What is of a pool belongs to the device, not to a context.
+    if (!a->pooled)
+        (void)sim_is_foreign(a->context, "device memory");
     const sim_op *use = sim_pending_use(a->address, a->address + a->bytes, SIM_STREAMS);
     CUresult result = CUDA_SUCCESS;
     if (use) {
@@ -240,8 +255,12 @@ CUresult sim_pointer_attribute(void *value, CUpointer_attribute attribute, CUdev
         *(void **)value = (void *)(uintptr_t)pointer;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
         *(int *)value = 0;
+        return CUDA_SUCCESS;
+    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+        *(int *)value = a && a->address == begin ? a->device->ordinal
+                        : context                ? context->device->ordinal
+                                                 : 0;
         return CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
         *(CUdeviceptr *)value = begin;

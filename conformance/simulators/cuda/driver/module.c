@@ -63,7 +63,7 @@ static CUresult find_text(const void *image, char *message, sim_fatbin_text *out
 {
     const uint8_t *bytes = image;
     if (sim_fatbin_is(image))
-        return sim_fatbin_find(image, sim.arch, message, out);
+        return sim_fatbin_find(image, sim_current()->device->arch, message, out);
     if (is_elf(bytes)) {
         snprintf(message, PTX_MESSAGE_BYTES,
                  "the image is a cubin; the simulator executes PTX only, by itself or in a fat binary");
@@ -94,9 +94,17 @@ static uint32_t first_driver_of(uint32_t ptx_version)
 
 static CUresult load_text(sim_module *module, const sim_fatbin_text *text, char *message)
 {
+    sim_device *device = sim_current()->device;
+    uint64_t used = ptx_memory_used_bytes(sim.memory), left = sim_left_bytes(device);
+    ptx_memory_set_owner(sim.memory, sim_current()->object.number);
     ptx_status status = ptx_module_load(sim.memory, text->text, text->bytes, message, &module->ptx);
     if (status)
         return status == PTX_NO_MEMORY ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_ERROR_INVALID_PTX;
+    module->device = device;
+    module->variable_bytes = ptx_memory_used_bytes(sim.memory) - used;
+    device->used_bytes += module->variable_bytes;
+    if (module->variable_bytes > left)
+        return CUDA_ERROR_OUT_OF_MEMORY;
     uint32_t version = ptx_module_version(module->ptx), needs = first_driver_of(version);
     if (needs > sim.version) {
         snprintf(message, PTX_MESSAGE_BYTES, "PTX %u.%u needs a driver for CUDA %u.%u; this is one for %u.%u",
@@ -104,9 +112,9 @@ static CUresult load_text(sim_module *module, const sim_fatbin_text *text, char 
                  sim.version % 1000 / 10);
         return CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
     }
-    if (ptx_module_target(module->ptx) > sim.arch) {
+    if (ptx_module_target(module->ptx) > device->arch) {
         snprintf(message, PTX_MESSAGE_BYTES, "the PTX is for sm_%u, the device is sm_%u",
-                 ptx_module_target(module->ptx), sim.arch);
+                 ptx_module_target(module->ptx), device->arch);
         return CUDA_ERROR_INVALID_PTX;
     }
     if (sim.counts_path)
@@ -135,6 +143,8 @@ static void destroy(sim_module *module)
         free(module->functions[i]);
     }
     free(module->functions);
+    if (module->device)
+        module->device->used_bytes -= module->variable_bytes;
     ptx_module_destroy(module->ptx);
     free(module);
 }
@@ -173,6 +183,7 @@ CUresult sim_module_unload(CUmodule module)
     sim_module *found = sim_handle_get(SIM_MODULE, module);
     if (!found)
         return CUDA_ERROR_INVALID_HANDLE;
+    (void)sim_is_foreign(found->object.context, "a module"); // goes in any case
     CUresult result = CUDA_SUCCESS;
     if (sim_pending_function(found)) {
         sim_report(SIM_FREED_IN_USE_FINDING, sim.call,
@@ -207,7 +218,9 @@ CUresult sim_module_function(CUfunction *function, CUmodule module, const char *
             return CUDA_ERROR_OUT_OF_MEMORY;
         }
         bool known;
-        uint32_t standard = (uint32_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK, &known);
+        made->object.context = found->object.context;
+        uint32_t standard =
+            (uint32_t)sim_attribute(found->device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK, &known);
         made->module = found;
         made->kernel = kernel;
         made->info = ptx_kernel_describe(kernel);
@@ -270,7 +283,7 @@ CUresult sim_function_attribute(int *value, CUfunction_attribute attribute, CUfu
         *value = (int)ptx_module_target(found->module->ptx);
         return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
-        *value = (int)sim.arch;
+        *value = (int)found->module->device->arch;
         return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
         *value = (int)found->dynamic_shared_max;
@@ -310,8 +323,9 @@ CUresult sim_function_set(CUfunction function, CUfunction_attribute attribute, i
         return value < -1 || value > 100 ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
     if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
         return CUDA_ERROR_INVALID_VALUE;
-    int most = sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &known) -
-               (int)found->info.shared_bytes;
+    int most =
+        sim_attribute(found->module->device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &known) -
+        (int)found->info.shared_bytes;
     if (value < 0 || value > most)
         return CUDA_ERROR_INVALID_VALUE;
     found->dynamic_shared_max = (uint32_t)value;
@@ -328,13 +342,18 @@ CUresult sim_occupancy(int *count, CUfunction function, int block, size_t shared
         return CUDA_ERROR_INVALID_HANDLE;
     if (!count || block <= 0 || block > (int)found->info.max_threads)
         return CUDA_ERROR_INVALID_VALUE;
+    const sim_device *device = found->module->device;
     uint64_t warps = ((uint64_t)block + 31) / 32;
     uint64_t most =
-        (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, &known) / (warps * 32);
-    uint64_t blocks = (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR, &known);
-    uint64_t bytes = shared + found->info.shared_bytes +
-                     (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK, &known);
-    uint64_t room = (uint64_t)sim_attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, &known);
+        (uint64_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, &known) /
+        (warps * 32);
+    uint64_t blocks =
+        (uint64_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR, &known);
+    uint64_t bytes =
+        shared + found->info.shared_bytes +
+        (uint64_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK, &known);
+    uint64_t room =
+        (uint64_t)sim_attribute(device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, &known);
     most = blocks < most ? blocks : most;
     if (shared > found->dynamic_shared_max)
         most = 0;

@@ -7,18 +7,29 @@
 
 #include <stdlib.h>
 
-static sim_pool *default_pool(void)
+static sim_pool *make_pool(sim_device *device)
 {
-    if (sim.default_pool)
-        return sim.default_pool;
     sim_pool *pool = sim_new(sizeof *pool);
-    if (pool && !sim_handle_add(SIM_POOL, pool)) {
+    if (!pool || !sim_handle_add(SIM_POOL, pool)) {
         free(pool);
         return NULL;
     }
-    if (pool)
-        pool->object.context = NULL;
-    return sim.default_pool = sim.current_pool = pool;
+    pool->object.context = NULL;
+    pool->device = device;
+    return pool;
+}
+
+static bool has_pools(const sim_device *device)
+{
+    bool known;
+    return sim_attribute(device, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, &known) != 0;
+}
+
+static sim_pool *default_pool(sim_device *device)
+{
+    if (!device->default_pool)
+        device->default_pool = device->current_pool = make_pool(device);
+    return device->default_pool;
 }
 
 CUresult sim_memory_alloc_async(CUdeviceptr *address, size_t bytes, sim_pool *pool, CUstream stream)
@@ -33,9 +44,12 @@ CUresult sim_memory_alloc_async(CUdeviceptr *address, size_t bytes, sim_pool *po
         return result;
     if (sim.slots[slot].capture)
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    if (!pool && !(pool = default_pool() ? sim.current_pool : NULL))
+    sim_context *context = sim.slots[slot].context;
+    if (!has_pools(pool ? pool->device : context->device))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (!pool && !(pool = default_pool(context->device) ? context->device->current_pool : NULL))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    result = sim_allocate(bytes, pool, &a);
+    result = sim_allocate(context, bytes, pool, &a);
     if (result)
         return result;
     sim_work work = {.kind = SIM_EMPTY, .call = sim.call};
@@ -87,24 +101,28 @@ CUresult sim_device_pool(CUmemoryPool *pool, CUdevice device, bool the_default)
 {
     if (!pool)
         return CUDA_ERROR_INVALID_VALUE;
-    if (device != 0)
+    sim_device *found = sim_device_at(device);
+    if (!found)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (!default_pool())
+    if (!has_pools(found))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (!default_pool(found))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *pool = (the_default ? sim.default_pool : sim.current_pool)->object.handle;
+    *pool = (the_default ? found->default_pool : found->current_pool)->object.handle;
     return CUDA_SUCCESS;
 }
 
 CUresult sim_device_set_pool(CUdevice device, CUmemoryPool pool)
 {
     sim_pool *found = sim_handle_get(SIM_POOL, pool);
-    if (device != 0)
+    sim_device *at = sim_device_at(device);
+    if (!at)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (!found)
+    if (!found || found->device != at)
         return CUDA_ERROR_INVALID_VALUE;
-    if (!default_pool())
+    if (!default_pool(at))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    sim.current_pool = found;
+    at->current_pool = found;
     return CUDA_SUCCESS;
 }
 
@@ -113,24 +131,22 @@ CUresult sim_pool_create(CUmemoryPool *pool, const CUmemPoolProps *props)
     enum { PINNED = 1, ON_DEVICE = 1 };
     if (!pool || !props || props->allocType != PINNED || props->location.type != ON_DEVICE)
         return CUDA_ERROR_INVALID_VALUE;
-    if (props->location.id != 0)
+    sim_device *device = sim_device_at(props->location.id);
+    if (!device)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (props->handleTypes)
+    if (props->handleTypes || !has_pools(device))
         return CUDA_ERROR_NOT_SUPPORTED;
-    sim_pool *made = sim_new(sizeof *made);
-    *pool = made ? sim_handle_add(SIM_POOL, made) : NULL;
-    if (!*pool) {
-        free(made);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    made->object.context = NULL;
-    return CUDA_SUCCESS;
+    sim_pool *made = make_pool(device);
+    *pool = made ? made->object.handle : NULL;
+    return made ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 static void end_pool(sim_pool *pool)
 {
-    if (sim.current_pool == pool)
-        sim.current_pool = sim.default_pool;
+    if (pool->device->current_pool == pool)
+        pool->device->current_pool = pool->device->default_pool;
+    if (pool->device->default_pool == pool)
+        pool->device->default_pool = pool->device->current_pool = NULL;
     sim_memory_leave_pool(pool);
     sim_handle_remove(pool->object.handle);
     free(pool);
@@ -139,7 +155,7 @@ static void end_pool(sim_pool *pool)
 CUresult sim_pool_destroy(CUmemoryPool pool)
 {
     sim_pool *found = sim_handle_get(SIM_POOL, pool);
-    if (!found || found == sim.default_pool)
+    if (!found || found == found->device->default_pool)
         return CUDA_ERROR_INVALID_VALUE;
     end_pool(found);
     return CUDA_SUCCESS;
@@ -149,12 +165,11 @@ void sim_pools_release(void)
 {
     sim_object *pool;
     while ((pool = sim_handle_first(SIM_POOL, NULL))) {
-        if ((sim_pool *)pool != sim.default_pool)
+        if ((sim_pool *)pool != ((sim_pool *)pool)->device->default_pool)
             sim_report(SIM_LEAK_FINDING, NULL, "a memory pool by %s (object %llu) was never destroyed",
                        pool->made_by, (unsigned long long)pool->number);
         end_pool((sim_pool *)pool);
     }
-    sim.default_pool = sim.current_pool = NULL;
 }
 
 CUresult sim_pool_trim(CUmemoryPool pool, size_t keep)
@@ -208,4 +223,43 @@ CUresult sim_pool_get(CUmemoryPool pool, CUmemPool_attribute attribute, void *va
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
+}
+
+// ---- access of other devices ----
+
+// The pool's memory is the device's own business: peer access between contexts does not touch it.
+CUresult sim_pool_set_access(CUmemoryPool pool, const CUmemAccessDesc *list, size_t count)
+{
+    enum { ON_DEVICE = 1 };
+    sim_pool *found = sim_handle_get(SIM_POOL, pool);
+    uint32_t access = found ? found->access : 0;
+    if (!found || (count && !list) || count > SIM_DEVICES)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (size_t i = 0; i < count; i++) {
+        const sim_device *device = sim_device_at(list[i].location.id);
+        CUmemAccess_flags flags = list[i].flags;
+        if (list[i].location.type != ON_DEVICE || !device)
+            return CUDA_ERROR_INVALID_VALUE;
+        if (flags != CU_MEM_ACCESS_FLAGS_PROT_NONE && flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
+            return CUDA_ERROR_INVALID_VALUE;
+        bool own = device == found->device;
+        if (own ? !flags : !sim_can_peer(device, found->device))
+            return CUDA_ERROR_INVALID_VALUE;
+        access &= ~(1u << device->ordinal);
+        access |= flags && !own ? 1u << device->ordinal : 0;
+    }
+    found->access = access;
+    return CUDA_SUCCESS;
+}
+
+CUresult sim_pool_get_access(CUmemAccess_flags *flags, CUmemoryPool pool, const CUmemLocation *location)
+{
+    enum { ON_DEVICE = 1 };
+    const sim_pool *found = sim_handle_get(SIM_POOL, pool);
+    const sim_device *device = location && location->type == ON_DEVICE ? sim_device_at(location->id) : NULL;
+    if (!found || !flags || !device)
+        return CUDA_ERROR_INVALID_VALUE;
+    bool may = device == found->device || found->access >> device->ordinal & 1;
+    *flags = may ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    return CUDA_SUCCESS;
 }

@@ -21,24 +21,66 @@ static void after_slot(sim_slot *slot, uint32_t other)
         slot->seen[other] = before->queued;
 }
 
-// The default stream waits for all streams that do not opt out, and these for it.
+bool sim_slot_is_default(uint32_t index)
+{
+    const sim_context *context = sim.slots[index].context;
+    return context && context->legacy == index;
+}
+
+// The default stream waits for all streams of its context that do not opt out, and these for it.
 static void order_with_default(uint32_t index)
 {
     sim_slot *slot = &sim.slots[index];
-    if (index == SIM_LEGACY) {
-        for (uint32_t i = 1; i < SIM_STREAMS; i++)
-            if (sim.slots[i].used && !sim.slots[i].non_blocking)
+    if (sim_slot_is_default(index)) {
+        for (uint32_t i = 0; i < SIM_STREAMS; i++)
+            if (i != index && sim.slots[i].context == slot->context && sim.slots[i].used &&
+                !sim.slots[i].non_blocking)
                 after_slot(slot, i);
-    } else if (!slot->non_blocking) {
-        after_slot(slot, SIM_LEGACY);
+    } else if (slot->context && !slot->non_blocking) {
+        after_slot(slot, slot->context->legacy);
     }
+}
+
+void sim_slot_join(uint32_t index, const sim_context *context)
+{
+    for (uint32_t i = 0; i < SIM_STREAMS; i++)
+        if (i != index && sim.slots[i].used && sim.slots[i].context == context)
+            after_slot(&sim.slots[index], i);
+}
+
+void sim_slot_hold_up(uint32_t index, const sim_context *context)
+{
+    for (uint32_t i = 0; i < SIM_STREAMS; i++)
+        if (i != index && sim.slots[i].used && sim.slots[i].context == context)
+            after_slot(&sim.slots[i], index);
+}
+
+bool sim_slot_take(sim_context *context, bool non_blocking, uint32_t *out_slot)
+{
+    uint32_t index = 0;
+    while (index < SIM_STREAMS && sim.slots[index].used)
+        index++;
+    if (index == SIM_STREAMS)
+        return false;
+    // The counts go on: clocks of others may hold places of the stream that was here before.
+    sim_slot *slot = &sim.slots[index];
+    *slot = (sim_slot){.context = context,
+                       .used = true,
+                       .non_blocking = non_blocking,
+                       .queued = slot->queued,
+                       .done = slot->done};
+    *out_slot = index;
+    return true;
 }
 
 CUresult sim_slot_of(CUstream stream, uint32_t *out_slot)
 {
-    *out_slot = stream == CU_STREAM_PER_THREAD ? SIM_PTDS : SIM_LEGACY;
-    if (!stream || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD)
-        return CUDA_SUCCESS;
+    if (!stream || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD) {
+        const sim_context *context = sim_current();
+        if (context)
+            *out_slot = stream == CU_STREAM_PER_THREAD ? context->per_thread : context->legacy;
+        return context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+    }
     const sim_stream *found = sim_handle_get(SIM_STREAM, stream);
     if (!found)
         return CUDA_ERROR_INVALID_HANDLE;
@@ -48,10 +90,28 @@ CUresult sim_slot_of(CUstream stream, uint32_t *out_slot)
 
 // ---- running ----
 
-static CUresult sticky_error(void)
+static CUresult error_of(const sim_context *context)
 {
-    const sim_context *context = sim_current();
     return context ? context->error : CUDA_SUCCESS;
+}
+
+// A kernel runs, and fails, in its own context, whoever's stream its graph was put into.
+static sim_context *context_of(const sim_slot *slot, const sim_work *work)
+{
+    return work->kind == SIM_LAUNCH ? work->u.launch.function->object.context : slot->context;
+}
+
+static void run(sim_context *context, sim_work *work)
+{
+    const char *outer = sim.call;
+    const sim_context *subject = sim.subject;
+    sim.call = work->call;
+    sim.subject = context;
+    CUresult result = sim_work_run(work);
+    sim.call = outer;
+    sim.subject = subject;
+    if (result && context && !context->error)
+        context->error = result;
 }
 
 static void run_first(sim_slot *slot)
@@ -62,16 +122,9 @@ static void run_first(sim_slot *slot)
         slot->last = NULL;
     sim_work_guard(&op->work, false);
     // After an error nothing runs but what others wait to have an end.
-    bool always = op->work.kind == SIM_FREE || op->work.kind == SIM_RECORD;
-    if (always || !sticky_error()) {
-        const char *outer = sim.call;
-        sim.call = op->work.call;
-        CUresult result = sim_work_run(&op->work);
-        sim.call = outer;
-        sim_context *context = sim_current();
-        if (result && context && !context->error)
-            context->error = result;
-    }
+    sim_context *context = context_of(slot, &op->work);
+    if (op->work.kind == SIM_FREE || op->work.kind == SIM_RECORD || !error_of(context))
+        run(context, &op->work);
     slot->done = op->seq;
     sim_work_release(&op->work);
     free(op);
@@ -102,16 +155,29 @@ bool sim_run_step(uint32_t index, uint64_t seq)
 
 CUresult sim_run_until(uint32_t index, uint64_t seq)
 {
+    const sim_context *context = sim.slots[index].context;
     while (sim_run_step(index, seq))
         continue;
-    return sticky_error();
+    return error_of(context);
 }
 
 CUresult sim_run_all(void)
 {
     for (uint32_t i = 0; i < SIM_STREAMS; i++)
         sim_run_until(i, sim.slots[i].queued);
-    return sticky_error();
+    return error_of(sim_current());
+}
+
+CUresult sim_run_context(const sim_context *context)
+{
+    for (uint32_t i = 0; i < SIM_STREAMS; i++) {
+        uint64_t last = sim.slots[i].context == context ? sim.slots[i].queued : 0;
+        for (const sim_op *op = sim.slots[i].first; op; op = op->next)
+            if (context_of(&sim.slots[i], &op->work) == context)
+                last = op->seq > last ? op->seq : last;
+        sim_run_until(i, last);
+    }
+    return error_of(context);
 }
 
 void sim_queue_drop(void)

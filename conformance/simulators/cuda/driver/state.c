@@ -33,6 +33,16 @@ static void write_line(const char *line, size_t bytes)
 
 static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
 
+// The device that a report is about; nothing where there is but one.
+static void name_device(char *text, size_t bytes)
+{
+    const sim_context *context = sim.subject ? sim.subject : sim_current();
+    if (!context || sim.device_count < 2)
+        snprintf(text, bytes, "%s", sim.archs[0] ? sim.archs : "none");
+    else
+        snprintf(text, bytes, "sm_%u, device %d", context->device->arch, context->device->ordinal);
+}
+
 void sim_report(sim_finding finding, const char *call, const char *format, ...)
 {
     static const char *const names[] = {
@@ -40,8 +50,9 @@ void sim_report(sim_finding finding, const char *call, const char *format, ...)
 #include "findings.def"
 #undef SIM_FINDING
     };
-    char line[PTX_MESSAGE_BYTES + 512];
-    int used = snprintf(line, sizeof line, "cuda (simulated sm_%u): %s: %s: ", sim.arch, names[finding],
+    char line[PTX_MESSAGE_BYTES + 512], device[sizeof sim.archs];
+    name_device(device, sizeof device);
+    int used = snprintf(line, sizeof line, "cuda (simulated %s): %s: %s: ", device, names[finding],
                         call ? call : "exit");
     va_list arguments;
     va_start(arguments, format);
@@ -58,12 +69,12 @@ void sim_report(sim_finding finding, const char *call, const char *format, ...)
 
 static void report_summary(void)
 {
-    char line[320];
+    char line[384];
     int length =
         snprintf(line, sizeof line,
-                 "cuda (simulated sm_%u): summary: %llu calls, %llu launches, %llu warp instructions, "
+                 "cuda (simulated %s): summary: %llu calls, %llu launches, %llu warp instructions, "
                  "%llu findings%s%s\n",
-                 sim.arch, (unsigned long long)sim.calls, (unsigned long long)sim.launches,
+                 sim.archs, (unsigned long long)sim.calls, (unsigned long long)sim.launches,
                  (unsigned long long)sim.instructions, (unsigned long long)sim.findings,
                  sim.failed_call ? ", told to fail from " : "", sim.failed_call ? sim.failed_call : "");
     if (sim.report_path || sim.findings)
@@ -98,36 +109,84 @@ static uint64_t number_setting(const char *name, uint64_t otherwise, uint64_t mo
     return otherwise;
 }
 
-static uint64_t bytes_setting(const char *name)
+// One element a device; the last is also for those that have none.
+static const char *element(const char *list, uint32_t index, size_t *out_length)
 {
-    const char *text = getenv(name), *end, *units = "KMGT";
-    uint64_t value;
-    if (!text || !*text)
-        return 0;
-    if (parse_number(text, &value, &end)) {
-        const char *unit = *end ? strchr(units, *end) : NULL;
-        uint32_t shift = unit ? 10 * (uint32_t)(unit - units + 1) : 0;
-        if ((!*end || (unit && !end[1])) && value && value <= UINT64_MAX >> shift)
-            return value << shift;
-    }
-    refuse(name, text, "bytes, or a number with K, M, G or T");
-    return 0;
+    for (const char *comma; index && (comma = strchr(list, ',')); index--)
+        list = comma + 1;
+    *out_length = strcspn(list, ",");
+    return list;
 }
 
-static uint32_t arch_setting(void)
+static bool parse_bytes(const char *text, size_t length, uint64_t *out_bytes)
+{
+    const char *end, *units = "KMGT";
+    uint64_t value;
+    if (!parse_number(text, &value, &end))
+        return false;
+    const char *unit = end < text + length ? strchr(units, *end) : NULL;
+    uint32_t shift = unit ? 10 * (uint32_t)(unit - units + 1) : 0;
+    *out_bytes = value << shift;
+    return end + (unit != NULL) == text + length && value && value <= UINT64_MAX >> shift;
+}
+
+static void memory_setting(void)
+{
+    const char *name = "ISOMER_CUDASIM_MEMORY", *text = getenv(name);
+    for (uint32_t i = 0; text && *text && i < sim.device_count; i++) {
+        size_t length;
+        const char *at = element(text, i, &length);
+        if (!parse_bytes(at, length, &sim.devices[i].memory_limit)) {
+            refuse(name, text, "bytes, or a number with K, M, G or T, for each device,");
+            for (i = 0; i < sim.device_count; i++)
+                sim.devices[i].memory_limit = 0;
+        }
+    }
+}
+
+static uint32_t parse_arch(const char *text, size_t length)
 {
     static const uint32_t known[] = {75, 80, 89, 90};
-    const char *text = getenv("ISOMER_CUDASIM_ARCH");
-    if (!text || !*text)
-        return 90;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         char name[16];
         snprintf(name, sizeof name, "sm_%u", known[i]);
-        if (strcmp(text, name) == 0)
+        if (length == strlen(name) && strncmp(text, name, length) == 0)
             return known[i];
     }
-    refuse("ISOMER_CUDASIM_ARCH", text, "sm_75, sm_80, sm_89 or sm_90");
     return 0;
+}
+
+static void add_device(uint32_t arch)
+{
+    sim_device *device = &sim.devices[sim.device_count];
+    size_t used = strlen(sim.archs);
+    snprintf(sim.archs + used, sizeof sim.archs - used, "%ssm_%u", used ? "," : "", arch);
+    *device = (sim_device){.ordinal = (CUdevice)sim.device_count++, .arch = arch};
+    snprintf(device->foreign, sizeof device->foreign,
+             "memory of another context, on device %d, without peer access", device->ordinal);
+}
+
+static void arch_setting(void)
+{
+    const char *text = getenv("ISOMER_CUDASIM_ARCH"), *at = text;
+    if (!text || !*text) {
+        add_device(90);
+        return;
+    }
+    for (size_t length;; at += length + 1) {
+        length = strcspn(at, ",");
+        uint32_t arch = sim.device_count < SIM_DEVICES ? parse_arch(at, length) : 0;
+        if (!arch) {
+            refuse("ISOMER_CUDASIM_ARCH", text,
+                   "sm_75, sm_80, sm_89 or sm_90, or up to 8 of them with ',' between,");
+            sim.device_count = 0;
+            sim.archs[0] = '\0';
+            return;
+        }
+        add_device(arch);
+        if (!at[length])
+            return;
+    }
 }
 
 static ptx_mma mma_setting(void)
@@ -167,20 +226,27 @@ static void fail_setting(void)
     sim.fail_from = from;
 }
 
-// Pairs attribute=value, ',' between, by the interface's numbers.
+// Pairs attribute=value, ',' between, by the interface's numbers; before a pair perhaps DEVICE: for that one
+// alone.
 static void changed_setting(void)
 {
     const char *text = getenv("ISOMER_CUDASIM_ATTRIBUTES"), *at = text;
     while (at && *at) {
-        uint64_t attribute, value;
-        bool right = parse_number(at, &attribute, &at) && attribute <= INT32_MAX && *at == '=' &&
-                     parse_number(at + 1, &value, &at) && value <= INT32_MAX && (*at == ',' || !*at) &&
-                     sim.changed_count < SIM_CHANGED;
+        uint64_t device = 0, attribute, value;
+        bool right = parse_number(at, &attribute, &at), of_one = right && *at == ':';
+        if (of_one) {
+            device = attribute;
+            right = device < sim.device_count && parse_number(at + 1, &attribute, &at);
+        }
+        right = right && attribute <= INT32_MAX && *at == '=' && parse_number(at + 1, &value, &at) &&
+                value <= INT32_MAX && (*at == ',' || !*at) && sim.changed_count < SIM_CHANGED;
         if (!right) {
-            refuse("ISOMER_CUDASIM_ATTRIBUTES", text, "up to 8 pairs NUMBER=NUMBER, ',' between,");
+            refuse("ISOMER_CUDASIM_ATTRIBUTES", text,
+                   "up to 8 pairs NUMBER=NUMBER or DEVICE:NUMBER=NUMBER, ',' between,");
             sim.changed_count = 0;
             return;
         }
+        sim.changed[sim.changed_count].device = of_one ? (int)device : -1;
         sim.changed[sim.changed_count].attribute = (int)attribute;
         sim.changed[sim.changed_count++].value = (int)value;
         at += *at == ',';
@@ -204,14 +270,14 @@ CUresult sim_set_up(void)
     sim.version = (uint32_t)number_setting("ISOMER_CUDASIM_VERSION", SIM_VERSION, INT32_MAX);
     sim.mma = mma_setting();
     sim.lacks = getenv("ISOMER_CUDASIM_LACKS");
-    sim.arch = arch_setting();
-    if (!sim.arch)
+    if (!sim.device_count)
+        arch_setting();
+    if (!sim.device_count)
         return CUDA_ERROR_NO_DEVICE;
-    sim.memory_limit = bytes_setting("ISOMER_CUDASIM_MEMORY");
+    memory_setting();
     fail_setting();
     changed_setting();
-    sim.slots[SIM_LEGACY].used = sim.slots[SIM_PTDS].used = true;
-    sim.memory = ptx_memory_create(sim_total_bytes());
+    sim.memory = ptx_memory_create(0);
     return sim.memory ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 

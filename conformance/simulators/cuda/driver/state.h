@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What the driver's parts share: the device's one state, living objects behind checked handles, and the work
+// What the driver's parts share: the devices' one state, living objects behind checked handles, and the work
 // that streams hold back. Knows the interpreter by ptx.h alone. All of it is used under one lock, which
 // exports.c takes for every call.
 //
@@ -17,9 +17,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SIM_STREAMS 64   // at once, with the two that are always there
-#define SIM_LEGACY  0    // slot of the default stream
-#define SIM_PTDS    1    // slot of CU_STREAM_PER_THREAD: one for all threads
+#define SIM_DEVICES 8
+#define SIM_PEERS   8    // contexts that one may have access to at once
+#define SIM_STREAMS 64   // at once, with the two that each context has
 #define SIM_PENDING 4096 // operations that a stream holds back
 #define SIM_HANDLES (1u << 20)
 #define SIM_CHANGED 8
@@ -47,16 +47,24 @@ typedef struct sim_object {
     const char *made_by;
 } sim_object;
 
+typedef struct sim_device sim_device;
+
 typedef struct sim_context {
     sim_object object;
+    sim_device *device;
     CUresult error; // sticky
     uint32_t flags, retains;
     bool primary;
+    uint32_t legacy,
+        per_thread;         // slots of the default stream, and of CU_STREAM_PER_THREAD: one for all threads
+    void *peers[SIM_PEERS]; // handles of contexts whose memory this one may touch
 } sim_context;
 
 typedef struct sim_module {
     sim_object object;
     ptx_module *ptx;
+    sim_device *device; // NULL until its variables are there
+    uint64_t variable_bytes;
     uint32_t checksum, text_bytes;   // of its text, where instructions are counted
     struct sim_function **functions; // one for each kernel, made when first asked for
 } sim_module;
@@ -86,6 +94,8 @@ typedef struct sim_event {
 
 typedef struct sim_pool {
     sim_object object;
+    sim_device *device;
+    uint32_t access; // other devices that may touch its memory, a bit each
     uint64_t used, used_high, release_threshold;
     int flags[3];
 } sim_pool;
@@ -110,6 +120,7 @@ typedef struct sim_host {
     uint8_t *user, *alias;
     uint64_t bytes, number, device;
     bool registered;       // the program's own pages: not guarded
+    bool portable;         // pinned for every context
     uint16_t (*guards)[2]; // for each page: operations that read, that write it; NULL: not guarded
     uint32_t watched;      // place in the list that the fault handler looks at
 } sim_host;
@@ -117,14 +128,18 @@ typedef struct sim_host {
 typedef struct sim_allocation {
     uint64_t address, bytes, number;
     sim_context *context;
+    sim_device *device;
     sim_pool *pool;
+    bool pooled;                    // from a pool, which may be gone
+    uint32_t access;                // of the pool, when it went
     const char *made_by, *freed_by; // freed_by also when the free is still queued
     uint32_t slot;                  // of a stream-ordered allocation: when it begins to be
     uint64_t seq;
     bool gone;
 } sim_allocation;
 
-CUresult sim_allocate(uint64_t bytes, sim_pool *pool, sim_allocation **out);
+// In the context's memory, or the pool's.
+CUresult sim_allocate(sim_context *context, uint64_t bytes, sim_pool *pool, sim_allocation **out);
 // The allocation at or below the address, living or not; NULL: none.
 sim_allocation *sim_allocation_at(uint64_t address);
 // The host's range: NULL where no pinned memory holds the first byte.
@@ -133,6 +148,15 @@ void sim_allocation_end(sim_allocation *allocation);
 // Those of the context (NULL: all), reported as left behind.
 void sim_memory_release(const sim_context *context, bool report);
 void sim_memory_leave_pool(const sim_pool *pool);
+
+// ---- whose what is ----
+
+// What the context may touch: its own, pools of its device or opened to it, peers' memory, portable memory.
+bool sim_reaches(const sim_context *context, uint64_t address);
+// For the interpreter, about a launch of sim.subject.
+const char *sim_foreign(void *user, uint64_t address);
+// A finding where the current context is not the one that `what` belongs to.
+bool sim_is_foreign(const sim_context *owner, const char *what);
 
 // Gives the fault's signal back to whoever had it.
 void sim_guard_end(void);
@@ -155,6 +179,7 @@ typedef struct sim_side {
     uint64_t device; // 0: host
     uint8_t *host;   // where the simulator reads or writes it
     sim_host *pinned;
+    void *context; // handle of the one in which the address is meant
 } sim_side;
 
 typedef struct sim_work {
@@ -170,6 +195,7 @@ typedef struct sim_work {
         struct {
             uint64_t address, bytes;
             uint32_t value, unit_bytes;
+            void *context; // as a side's
         } fill;
         struct {
             sim_function *function;
@@ -194,6 +220,7 @@ typedef struct sim_op {
 } sim_op;
 
 typedef struct sim_slot {
+    sim_context *context;
     bool used, non_blocking, dying;
     sim_op *first, *last;
     uint64_t queued, done, seen[SIM_STREAMS];
@@ -202,14 +229,24 @@ typedef struct sim_slot {
     uint32_t *tails, tail_count; // nodes that the next captured one comes after
 } sim_slot;
 
-// Whether any stream is being captured.
-bool sim_is_capturing(void);
+// Whether any stream of the context (NULL: at all) is being captured.
+bool sim_is_capturing(const sim_context *context);
+// A slot for a stream of the context; false: none is left.
+bool sim_slot_take(sim_context *context, bool non_blocking, uint32_t *out_slot);
+bool sim_slot_is_default(uint32_t slot);
+// What comes next in the slot runs after all that is queued in the context, and that context's next after it.
+void sim_slot_join(uint32_t slot, const sim_context *context);
+void sim_slot_hold_up(uint32_t slot, const sim_context *context);
 // Takes the work over in every case, also when it fails.
 CUresult sim_submit(uint32_t slot, sim_work *work);
 // The same, or a node of the graph where the stream is being captured.
 CUresult sim_put(uint32_t slot, sim_work *work);
+// The answer is the error of the slot's context.
 CUresult sim_run_until(uint32_t slot, uint64_t seq);
+// All that is queued anywhere; the answer is the error of the current context.
 CUresult sim_run_all(void);
+// The context's own streams, and its kernels in others'.
+CUresult sim_run_context(const sim_context *context);
 // One operation towards it; false: nothing was left to do.
 bool sim_run_step(uint32_t slot, uint64_t seq);
 CUresult sim_slot_of(CUstream stream, uint32_t *out_slot);
@@ -239,16 +276,30 @@ void sim_counts_write(void);
 // leaves.
 uint32_t sim_checksum(const char *text, size_t bytes, uint32_t *out_bytes);
 
-// ---- the device ----
+// ---- the devices ----
+
+struct sim_device {
+    CUdevice ordinal;
+    uint32_t arch;
+    uint64_t memory_limit; // 0: the chip's
+    uint64_t used_bytes;
+    sim_context *primary;
+    sim_pool *default_pool, *current_pool;
+    char foreign[80]; // why a launch elsewhere must not touch its memory
+};
 
 typedef struct sim_state {
     pthread_mutex_t lock;
     bool initialised;
-    const char *call; // the entry point that is running
+    const char *call;           // the entry point that is running
+    const sim_context *subject; // of the work that is running, or that is ending
+    bool is_forced;             // the call was told to fail, and only releases
     uint64_t calls, findings, launches, instructions, numbers;
+    sim_device devices[SIM_DEVICES];
+    uint32_t device_count;
     // Settings, from the environment.
-    uint32_t arch;
-    uint64_t memory_limit, fail_call, schedule_seed, approximation_seed;
+    char archs[8 * SIM_DEVICES]; // of all devices
+    uint64_t fail_call, schedule_seed, approximation_seed;
     bool fail_from, quiet, guard;
     CUresult fail_error;
     const char *failed_call; // the first one that was told to fail
@@ -256,16 +307,14 @@ typedef struct sim_state {
     ptx_mma mma;
     const char *lacks; // an entry point that cuGetProcAddress does not find
     struct {
-        int attribute, value;
-    } changed[SIM_CHANGED]; // attributes that differ from the chip's
+        int device, attribute, value; // device -1: every one
+    } changed[SIM_CHANGED];           // attributes that differ from the chip's
     uint32_t changed_count;
     const char *report_path;
     const char *counts_path; // NULL: nothing is counted
     bool in_host_call;
     ptx_memory *memory;
     sim_slot slots[SIM_STREAMS];
-    sim_context *primary;
-    sim_pool *default_pool, *current_pool;
     sim_host *hosts;
 } sim_state;
 
@@ -273,8 +322,11 @@ extern sim_state sim;
 
 CUresult sim_set_up(void);
 sim_context *sim_current(void);
-int sim_attribute(CUdevice_attribute attribute, bool *out_known);
-uint64_t sim_total_bytes(void);
+// NULL: no such device.
+sim_device *sim_device_at(CUdevice device);
+int sim_attribute(const sim_device *device, CUdevice_attribute attribute, bool *out_known);
+uint64_t sim_total_bytes(const sim_device *device);
+uint64_t sim_left_bytes(const sim_device *device);
 CUresult sim_parse_error(const char *name);
 void sim_context_end(sim_context *context, bool report);
 

@@ -11,20 +11,18 @@ CUresult sim_stream_create(CUstream *stream, unsigned flags, int priority)
     if (!stream || flags > CU_STREAM_NON_BLOCKING)
         return CUDA_ERROR_INVALID_VALUE;
     *stream = NULL;
-    uint32_t slot = SIM_PTDS + 1;
-    while (slot < SIM_STREAMS && sim.slots[slot].used)
-        slot++;
-    sim_stream *made = slot < SIM_STREAMS ? sim_new(sizeof *made) : NULL;
-    if (!made || !sim_handle_add(SIM_STREAM, made)) {
+    sim_stream *made = sim_new(sizeof *made);
+    if (!made || !sim_slot_take(sim_current(), flags != 0, &made->slot)) {
         free(made);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    made->slot = slot;
+    if (!sim_handle_add(SIM_STREAM, made)) {
+        sim.slots[made->slot].used = false;
+        free(made);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     made->flags = flags;
     made->priority = priority < -5 ? -5 : priority > 0 ? 0 : priority;
-    sim_slot *place = &sim.slots[slot];
-    *place =
-        (sim_slot){.used = true, .non_blocking = flags != 0, .queued = place->queued, .done = place->done};
     *stream = made->object.handle;
     return CUDA_SUCCESS;
 }
@@ -57,19 +55,19 @@ CUresult sim_stream_synchronize(CUstream stream)
     if (sim.slots[slot].capture)
         return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     // The default stream's wait is also for those that it comes after.
-    for (uint32_t i = 1; slot == SIM_LEGACY && i < SIM_STREAMS; i++)
-        if (sim.slots[i].used && !sim.slots[i].non_blocking)
+    for (uint32_t i = 0; sim_slot_is_default(slot) && i < SIM_STREAMS; i++)
+        if (sim.slots[i].context == sim.slots[slot].context && sim.slots[i].used &&
+            !sim.slots[i].non_blocking)
             sim_run_until(i, sim.slots[i].queued);
     return sim_run_until(slot, sim.slots[slot].queued);
 }
 
 // A program that asks again and again must get there, so each question does a piece of the work.
-static CUresult query(uint32_t slot, uint64_t seq)
+static CUresult query(const sim_context *context, uint32_t slot, uint64_t seq)
 {
     if (sim.slots[slot].done >= seq)
         return CUDA_SUCCESS;
     sim_run_step(slot, seq);
-    const sim_context *context = sim_current();
     return context && context->error ? context->error : CUDA_ERROR_NOT_READY;
 }
 
@@ -80,7 +78,7 @@ CUresult sim_stream_query(CUstream stream)
     if (result)
         return result;
     return sim.slots[slot].capture ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
-                                   : query(slot, sim.slots[slot].queued);
+                                   : query(sim.slots[slot].context, slot, sim.slots[slot].queued);
 }
 
 CUresult sim_stream_flags(CUstream stream, unsigned *flags)
@@ -163,6 +161,10 @@ CUresult sim_event_record(CUevent event, CUstream stream)
     CUresult result = found ? sim_slot_of(stream, &index) : CUDA_ERROR_INVALID_HANDLE;
     if (result)
         return result;
+    if (found->object.context != sim.slots[index].context) {
+        sim_report(SIM_CONTEXT_FINDING, sim.call, "the event is of another context than the stream");
+        return CUDA_ERROR_INVALID_HANDLE;
+    }
     if (sim.slots[index].capture)
         return sim_capture_record(found, index);
     sim_work work = {.kind = SIM_RECORD, .call = sim.call, .u.event_handle = event};
@@ -197,7 +199,7 @@ CUresult sim_event_query(CUevent event)
         return CUDA_ERROR_INVALID_HANDLE;
     if (found->captured)
         return CUDA_ERROR_CAPTURED_EVENT;
-    return found->recorded ? query(found->slot, found->seq) : CUDA_SUCCESS;
+    return found->recorded ? query(found->object.context, found->slot, found->seq) : CUDA_SUCCESS;
 }
 
 CUresult sim_event_synchronize(CUevent event)
@@ -207,7 +209,11 @@ CUresult sim_event_synchronize(CUevent event)
         return CUDA_ERROR_INVALID_HANDLE;
     if (found->captured)
         return CUDA_ERROR_CAPTURED_EVENT;
-    return found->recorded ? sim_run_until(found->slot, found->seq) : CUDA_SUCCESS;
+    if (!found->recorded)
+        return CUDA_SUCCESS;
+    // The slot may be another stream's by now: the error is that of the event's context.
+    sim_run_until(found->slot, found->seq);
+    return found->object.context ? found->object.context->error : CUDA_SUCCESS;
 }
 
 CUresult sim_event_elapsed(float *ms, CUevent from, CUevent to)
@@ -218,6 +224,10 @@ CUresult sim_event_elapsed(float *ms, CUevent from, CUevent to)
     if (!begin || !end || !begin->recorded || !end->recorded ||
         ((begin->flags | end->flags) & CU_EVENT_DISABLE_TIMING))
         return CUDA_ERROR_INVALID_HANDLE;
+    if (begin->object.context != end->object.context) {
+        sim_report(SIM_CONTEXT_FINDING, sim.call, "the two events are of different contexts");
+        return CUDA_ERROR_INVALID_HANDLE;
+    }
     if (sim.slots[begin->slot].done < begin->seq || sim.slots[end->slot].done < end->seq)
         return CUDA_ERROR_NOT_READY;
     *ms = (float)((double)(int64_t)(end->time_ns - begin->time_ns) * 1e-6);

@@ -135,7 +135,23 @@ void sim_work_release(sim_work *work)
 
 // ---- checks ----
 
-static CUresult check_device(const sim_work *work, uint64_t address, uint64_t bytes)
+static CUresult check_context(const sim_work *work, void *handle, uint64_t address)
+{
+    const sim_context *context = sim_handle_get(SIM_CONTEXT, handle);
+    char text[160];
+    if (!context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (sim_reaches(context, address))
+        return CUDA_SUCCESS;
+    sim_report(
+        SIM_CONTEXT_FINDING, work->call,
+        "0x%llx, in %s, is not memory of the context (object %llu, device %d), and there is no peer access",
+        (unsigned long long)address, sim_describe(address, text, sizeof text),
+        (unsigned long long)context->object.number, context->device->ordinal);
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult check_device(const sim_work *work, void *context, uint64_t address, uint64_t bytes)
 {
     const sim_allocation *a = sim_allocation_at(address);
     uint64_t begin, size;
@@ -155,7 +171,7 @@ static CUresult check_device(const sim_work *work, uint64_t address, uint64_t by
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (bytes <= size - (address - begin))
-        return CUDA_SUCCESS;
+        return check_context(work, context, address);
     sim_report(SIM_OUT_OF_RANGE_FINDING, work->call, "%llu bytes at 0x%llx end %llu bytes beyond %s",
                (unsigned long long)bytes, (unsigned long long)address,
                (unsigned long long)(bytes - (size - (address - begin))),
@@ -166,7 +182,7 @@ static CUresult check_device(const sim_work *work, uint64_t address, uint64_t by
 static CUresult check_side(const sim_work *work, const sim_side *side, uint64_t bytes)
 {
     if (side->device)
-        return check_device(work, side->device, bytes);
+        return check_device(work, side->context, side->device, bytes);
     if (!side->host)
         return CUDA_ERROR_INVALID_VALUE;
     if (!side->pinned || bytes <= side->pinned->bytes - (uint64_t)(side->host - side->pinned->alias))
@@ -189,7 +205,7 @@ CUresult sim_work_check(const sim_work *work)
     if (work->kind == SIM_FILL) {
         if (work->u.fill.address % work->u.fill.unit_bytes)
             return CUDA_ERROR_INVALID_VALUE;
-        result = check_device(work, work->u.fill.address, work->u.fill.bytes);
+        result = check_device(work, work->u.fill.context, work->u.fill.address, work->u.fill.bytes);
     }
     if (work->kind == SIM_LAUNCH && !sim_handle_get(SIM_FUNCTION, work->u.launch.function_handle))
         result = CUDA_ERROR_INVALID_HANDLE;
@@ -311,9 +327,11 @@ static CUresult run_launch(const sim_work *work)
         .cooperative = work->u.launch.cooperative,
         .approximation_seed = sim.approximation_seed,
         .mma = sim.mma,
-        .chip = sim.arch,
+        .chip = sim.subject->device->arch,
         .schedule_seed = sim.schedule_seed,
         .report = report_kernel,
+        .foreign = sim_foreign,
+        .owner = sim.subject->object.number,
         .user = (void *)(uintptr_t)work->call,
         .counts = sim_counts_of(work),
     };

@@ -416,11 +416,19 @@ static void mark_written(u8 *written, u32 bytes)
         memset(written, 1, bytes);
 }
 
+static const char *why_foreign(const ptx_run_state *run, const ptx_allocation *a)
+{
+    const ptx_launch *launch = run->launch;
+    return !launch->foreign || !a || a->owner == launch->owner ? NULL
+                                                               : launch->foreign(launch->user, a->begin);
+}
+
 static u32 check_global(ptx_warp *warp, const ptx_insn *insn, ptx_access *access, u32 mask)
 {
     ptx_run_state *run = warp->block->run;
     ptx_allocation *a = NULL;
     ptx_word_access *words = NULL;
+    const char *foreign = NULL;
     u32 bytes = access->bytes, good = mask;
     bool races = run->check_races && !warp->block->clocks_used_up && access->space != PTX_SPACE_CONST;
     PTX_EACH_LANE (l, mask) {
@@ -428,10 +436,16 @@ static u32 check_global(ptx_warp *warp, const ptx_insn *insn, ptx_access *access
         if (!a || address - a->begin >= a->bytes) {
             a = ptx_memory_at(run->memory, address);
             words = a && !a->freed && races ? ptx_memory_words(run->memory, a) : NULL;
+            foreign = why_foreign(run, a);
         }
         offset = a ? address - a->begin : 0;
         if (!a || a->freed || offset > a->bytes || bytes > a->bytes - offset) {
             outside_global(warp, insn, access, l, a);
+            good &= ~(1u << l);
+            continue;
+        }
+        if (foreign) {
+            fault(warp, insn, access, l, PTX_OUT_OF_BOUNDS, foreign);
             good &= ~(1u << l);
             continue;
         }

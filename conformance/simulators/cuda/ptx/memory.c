@@ -129,6 +129,7 @@ static ptx_status add(ptx_memory *memory, void *host, uint64_t bytes, const char
                           .host = data,
                           .written = written,
                           .registered = host != NULL,
+                          .owner = memory->owner,
                           .name = name ? strdup(name) : NULL};
     memory->table[memory->count] = a;
     __atomic_store_n(&memory->count, memory->count + 1, __ATOMIC_RELEASE);
@@ -245,6 +246,17 @@ ptx_status ptx_memory_find(ptx_memory *memory, uint64_t address, uint64_t *out_b
 uint64_t ptx_memory_used_bytes(const ptx_memory *memory)
 {
     return memory->used;
+}
+
+void ptx_memory_set_owner(ptx_memory *memory, uint64_t owner)
+{
+    memory->owner = owner;
+}
+
+uint64_t ptx_memory_owner(ptx_memory *memory, uint64_t address)
+{
+    const ptx_allocation *a = range(memory, address, 1);
+    return a ? a->owner : 0;
 }
 
 ptx_word_access *ptx_memory_words(ptx_memory *memory, ptx_allocation *a)

@@ -20,6 +20,7 @@ typedef struct ptx_allocation {
     uint8_t *written;       // one byte for each; NULL: all written (registered host memory)
     ptx_word_access *words; // reserved when first needed
     char *name;
+    uint64_t owner;
     bool freed, registered, read_only;
 } ptx_allocation;
 
@@ -30,6 +31,7 @@ struct ptx_memory {
     ptx_allocation **outgrown[40];
     uint64_t next, used, limit;
     uint64_t serials; // blocks that have been given a number
+    uint64_t owner;   // of what comes next
 };
 
 // The allocation at or below the address, freed or not; NULL: none.

@@ -53,6 +53,10 @@ ptx_status ptx_memory_fill(ptx_memory *memory, uint64_t address, uint32_t value,
 // The allocation that holds the address: begin and size.
 ptx_status ptx_memory_find(ptx_memory *memory, uint64_t address, uint64_t *out_begin, uint64_t *out_bytes);
 uint64_t ptx_memory_used_bytes(const ptx_memory *memory);
+// Several devices in one memory: whose what is allocated, registered or loaded from now on is. 0 at first.
+void ptx_memory_set_owner(ptx_memory *memory, uint64_t owner);
+// Of the allocation that holds the address; 0 where none does.
+uint64_t ptx_memory_owner(ptx_memory *memory, uint64_t address);
 
 // ---- modules ----
 
@@ -128,6 +132,10 @@ typedef struct ptx_report {
 // counted, and reported once a launch.
 typedef void ptx_report_function(void *user, const ptx_report *report);
 
+// Why a launch must not touch the allocation that begins at the address, in a few words that stay; NULL: it
+// may. From any of the launch's threads.
+typedef const char *ptx_foreign_function(void *user, uint64_t address);
+
 // How mma forms its sums, which the ISA leaves open. Whole numbers and double precision are always exact and
 // fused.
 typedef enum ptx_mma {
@@ -179,6 +187,9 @@ typedef struct ptx_launch {
     // Warp instructions that one block may execute; 0: 2^32.
     uint64_t instruction_limit;
     ptx_report_function *report;
+    // Asked about what another owner has; NULL: the launch may touch everything.
+    ptx_foreign_function *foreign;
+    uint64_t owner;
     void *user;
     ptx_counts *counts; // added to; NULL: nothing is counted
 } ptx_launch;
