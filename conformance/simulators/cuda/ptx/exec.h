@@ -194,6 +194,9 @@ typedef struct ptx_access {
 // Whether an earlier access of another thread of the block is ordered before this lane.
 bool ptx_ordered_in_block(const ptx_warp *warp, uint32_t lane, uint32_t thread, uint32_t clock);
 bool ptx_ordered_over_blocks(ptx_block *block, uint32_t serial);
+// Notes that a lane reads through .nc or writes, in words that begin at `use`; reports bytes that are both.
+void ptx_note_use(ptx_warp *warp, const ptx_insn *insn, const ptx_access *access, uint32_t lane,
+                  ptx_word_use *use);
 // A strong access to global memory: may order the accesses of blocks.
 void ptx_release_acquire(ptx_warp *warp, uint64_t address, bool releases, bool acquires);
 

@@ -159,6 +159,8 @@ static void set_words(const words *words, ptx_insn *insn)
     // addc, subc and madc take the flag that add.cc, sub.cc and mad.cc only set.
     if (insn->op == PTX_OP_ADDC || insn->op == PTX_OP_SUBC || insn->op == PTX_OP_MADC)
         insn->m.mode = words->bytes[0] == 4;
+    if (insn->op == PTX_OP_LD && words->bytes[0] == 3) // ldu, too, reads what is to stay as it is
+        insn->m.nc = 1;
     if (insn->m.barrier && words->bytes[0] == 3) // bar is barrier.aligned
         insn->m.aligned = 1;
     // The unsigned comparisons `lo` and `hi` share their words with the halves of a product.

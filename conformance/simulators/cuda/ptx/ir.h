@@ -180,6 +180,7 @@ struct ptx_kernel {
     uint32_t locals_count;
     uint32_t max_threads;
     uint32_t registers;
+    bool reads_nc; // holds an ld.global.nc or an ldu
 };
 
 struct ptx_module {

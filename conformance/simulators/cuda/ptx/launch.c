@@ -312,11 +312,7 @@ static void take_serials(ptx_run_state *run)
     ptx_memory *memory = run->memory;
     pthread_mutex_lock(&memory->lock);
     if (memory->serials + run->block_count >= 1u << 29) {
-        for (uint32_t i = 0; i < memory->count; i++) {
-            ptx_allocation *a = memory->table[i];
-            if (a->words)
-                memset(a->words, 0, (a->bytes + 3) / 4 * sizeof *a->words);
-        }
+        ptx_memory_forget(memory);
         memory->serials = 1;
     }
     run->first_serial = memory->serials;
