@@ -274,6 +274,13 @@ static const planted programs[] = {
      1, 1, PTX_NON_COHERENT, false},
     {"reads through ldu what it wrote",
      BEGIN "st.global.u32 [%rd1], 5;\nldu.global.u32 %r1, [%rd1]; //!\n" END, 1, 32, PTX_NON_COHERENT, false},
+    {"copy that reads more than it writes",
+     TENSOR "mov.u32 %r3, 17;\nsetp.eq.u32 %p6, %t, 5;\n"
+            "@%p6 cp.async.cg.shared.global [%r25], [%rd12], 16, %r3; //!\n" END,
+     1, 32, PTX_BAD_OPERAND, false},
+    {"counted barrier for one warp that half a warp misses",
+     BEGIN "setp.lt.u32 %p1, %t, 48;\n@%p1 bar.sync 1, 64; //!\n@!%p1 bar.sync 2, 64; //!\n" END, 1, 64,
+     PTX_DEADLOCK, true},
     {"split that nobody wrote", SPLITS("3") "ret;\n}\n" COMBINE("//!"), 4, 32, PTX_UNINITIALISED, false},
     // ---- right ----
     {"two stages, each waited for",
@@ -380,6 +387,14 @@ static const planted programs[] = {
     {"barrier that counts",
      BEGIN "setp.lt.u32 %p1, %t, 5;\nbar.red.popc.u32 %r1, 0, %p1;\nsetp.ne.u32 %p2, %r1, 5;\n@%p2 trap;\n"
            "bar.red.and.pred %p3, 0, %p1;\n@%p3 trap;\nbar.red.or.pred %p3, 0, %p1;\n@!%p3 trap;\n" END,
+     2, 64, CLEAN, false},
+    {"counted barrier for a warp that is not full",
+     BEGIN "st.shared.u32 [%r22], %t;\nbar.sync 1, 64;\nsub.u32 %r1, 39, %t;\nshl.b32 %r1, %r1, 2;\n"
+           "add.u32 %r1, %r1, %r21;\nld.shared.u32 %r2, [%r1];\n" END,
+     2, 40, CLEAN, false},
+    {"counted barrier for warps of which lanes have ended",
+     BEGIN "setp.ge.u32 %p1, %lane, 7;\n@%p1 bra end;\nst.shared.u32 [%r22], %t;\nbar.sync 1, 64;\n"
+           "xor.b32 %r1, %r20, 128;\nadd.u32 %r1, %r1, %r21;\nld.shared.u32 %r2, [%r1];\nend:\n" END,
      2, 64, CLEAN, false},
     {"votes and matches",
      BEGIN

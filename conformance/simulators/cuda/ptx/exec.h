@@ -32,6 +32,8 @@ typedef struct ptx_pending { // one cp.async of one thread
 
 typedef struct ptx_barrier {
     uint32_t arrived, expected;       // threads; expected 0: all of the block
+    uint32_t counted;                 // where threads are expected: 32 for each warp that has come as a whole
+    uint32_t part[PTX_MAX_WARPS];     // lanes of a warp that have come, of which others are still to come
     uint32_t any, all, count;         // of the predicates
     uint32_t clock_of[PTX_MAX_WARPS]; // at arrival; 0: takes no part
 } ptx_barrier;

@@ -286,6 +286,9 @@ static ptx_status check_launch(const ptx_launch *launch, ptx_launch_result *resu
         uint32_t most_threads = i == 2 ? 64 : 1024, most_blocks = i == 0 ? INT32_MAX : 65535;
         if (launch->block[i] == 0 || launch->block[i] > most_threads)
             return refuse(result, "a block's extent", launch->block[i], most_threads);
+        if (kernel->required[i] && launch->block[i] != kernel->required[i])
+            return refuse(result, "a block's extent, which .reqntid fixes,", launch->block[i],
+                          kernel->required[i]);
         if (launch->grid[i] == 0 || launch->grid[i] > most_blocks)
             return refuse(result, "the grid's extent", launch->grid[i], most_blocks);
         threads *= launch->block[i];
