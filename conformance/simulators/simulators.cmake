@@ -80,7 +80,7 @@ endforeach()
 
 # Every kind of host that this one can execute gives the same.
 foreach(kind ${ptx_kinds})
-  foreach(name opcodes_test matrix_test mma_test approx_test)
+  foreach(name opcodes_test edges_test matrix_test mma_test approx_test)
     add_test(NAME ptx_${name}_${kind} COMMAND ${name})
     set_tests_properties(ptx_${name}_${kind} PROPERTIES TIMEOUT 900 LABELS simulators ENVIRONMENT PTX_HOST=${kind})
   endforeach()

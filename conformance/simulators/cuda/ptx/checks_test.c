@@ -50,6 +50,11 @@ typedef struct planted {
     ".reg .b64 %rd<4>;\nld.param.u64 %rd1, [p2];\nld.global.f32 %f1, [%rd1];\n"                              \
     "ld.global.f32 %f2, [%rd1+16];\nld.global.f32 %f3, [%rd1+32];\nld.global.f32 %f4, [%rd1+48]; " mark      \
     "\nret;\n}\n"
+// Reads what the splits' launch wrote, and writes what that has read.
+#define COMBINE_NC                                                                                           \
+    ".visible .entry combine(.param .u64 p1, .param .u64 p2, .param .u64 p3)\n{\n.reg .b32 %r<8>;\n"         \
+    ".reg .b64 %rd<4>;\nld.param.u64 %rd1, [p1];\nld.param.u64 %rd2, [p2];\nld.global.nc.u32 %r1, [%rd2];\n" \
+    "st.global.u32 [%rd1], %r1;\nret;\n}\n"
 
 static const planted programs[] = {
     {"read one byte beyond the end", BEGIN "ld.global.u8 %h1, [%rd2+101]; //!\n" END, 1, 1, PTX_OUT_OF_BOUNDS,
@@ -234,6 +239,48 @@ static const planted programs[] = {
     {"source of a copy that nobody has written",
      TENSOR "setp.eq.u32 %p6, %t, 0;\n@%p6 cp.async.cg.shared.global [%r25], [%rd2], 16; //!\n" END, 1, 32,
      PTX_UNINITIALISED, false},
+    // ---- through the cache that is not kept up to date: %rd11 is this thread's word ----
+    {"reads through .nc what it wrote",
+     BEGIN "st.global.u32 [%rd11], %t;\nbar.sync 0;\nld.global.nc.u32 %r1, [%rd11]; //!\n" END, 1, 64,
+     PTX_NON_COHERENT, false},
+    {"reads through .nc what another thread wrote, with a barrier",
+     BEGIN "st.global.u32 [%rd11], %t;\nbar.sync 0;\nxor.b32 %r1, %t, 33;\nmul.wide.u32 %rd4, %r1, 4;\n"
+           "add.s64 %rd4, %rd4, %rd1;\nld.global.nc.u32 %r2, [%rd4]; //!\n" END,
+     1, 64, PTX_NON_COHERENT, false},
+    {"reads through .nc what another block writes",
+     BEGIN "setp.eq.u32 %p1, %b, 0;\n@%p1 st.global.u32 [%rd11], %t; //!\n"
+           "@!%p1 ld.global.nc.u32 %r1, [%rd11]; //!\n" END,
+     2, 32, PTX_NON_COHERENT, false},
+    {"writes what it has read through .nc",
+     BEGIN "ld.global.nc.u32 %r1, [%rd11];\nadd.u32 %r1, %r1, 1;\nst.global.u32 [%rd11], %r1; //!\n" END, 1,
+     64, PTX_NON_COHERENT, false},
+    {"leaves what it has read through .nc as it was",
+     BEGIN "ld.global.nc.u32 %r1, [%rd11];\nst.global.u32 [%rd11], %r1; //!\n" END, 1, 32, PTX_NON_COHERENT,
+     false},
+    {"reads that come between do not make it right",
+     BEGIN "ld.global.nc.u32 %r1, [%rd1];\nld.global.u32 %r2, [%rd1];\nbar.sync 0;\nld.global.u32 %r2, "
+           "[%rd1];\nbar.sync 0;\nsetp.eq.u32 %p1, %t, 40;\n@%p1 st.global.u32 [%rd1], %t; //!\n" END,
+     1, 64, PTX_NON_COHERENT, false},
+    {"adds to what is read through .nc",
+     BEGIN "red.global.add.u32 [%rd1+64], 1;\nbar.sync 0;\nld.global.nc.u32 %r1, [%rd1+64]; //!\n" END, 1, 64,
+     PTX_NON_COHERENT, false},
+    {"one byte of a vector that is read through .nc",
+     BEGIN "ld.global.nc.v4.u32 {%r1,%r2,%r3,%r4}, [%rd1+32];\ncvt.u16.u32 %h1, %t;\n"
+           "st.global.u8 [%rd1+47], %h1; //!\n" END,
+     1, 1, PTX_NON_COHERENT, false},
+    {"two bytes of which the first was written before the second",
+     BEGIN "cvt.u16.u32 %h1, %t;\nst.global.u8 [%rd1+8], %h1;\nst.global.u8 [%rd1+9], %h1;\n"
+           "ld.global.nc.u8 %h2, [%rd1+8]; //!\n" END,
+     1, 1, PTX_NON_COHERENT, false},
+    {"reads through ldu what it wrote",
+     BEGIN "st.global.u32 [%rd1], 5;\nldu.global.u32 %r1, [%rd1]; //!\n" END, 1, 32, PTX_NON_COHERENT, false},
+    {"copy that reads more than it writes",
+     TENSOR "mov.u32 %r3, 17;\nsetp.eq.u32 %p6, %t, 5;\n"
+            "@%p6 cp.async.cg.shared.global [%r25], [%rd12], 16, %r3; //!\n" END,
+     1, 32, PTX_BAD_OPERAND, false},
+    {"counted barrier for one warp that half a warp misses",
+     BEGIN "setp.lt.u32 %p1, %t, 48;\n@%p1 bar.sync 1, 64; //!\n@!%p1 bar.sync 2, 64; //!\n" END, 1, 64,
+     PTX_DEADLOCK, true},
     {"split that nobody wrote", SPLITS("3") "ret;\n}\n" COMBINE("//!"), 4, 32, PTX_UNINITIALISED, false},
     // ---- right ----
     {"two stages, each waited for",
@@ -254,6 +301,20 @@ static const planted programs[] = {
      "@%p5 cp.async.cg.shared.global [%r25], [%rd12], 16, %r3;\ncp.async.wait_all;\nbar.sync 0;\n" LDMATRIX(
          "%r27") "\n" MMA END,
      2, 64, CLEAN, false},
+    {"other bytes of a word that is read through .nc",
+     BEGIN "cvt.u16.u32 %h1, %t;\nst.global.u8 [%rd11], %h1;\nst.global.u16 [%rd11+2], %h1;\n"
+           "ld.global.nc.u8 %h2, [%rd11+1];\n" END,
+     1, 64, CLEAN, false},
+    {"other words of an allocation that is read through .nc",
+     BEGIN "ld.global.nc.v4.u32 {%r1,%r2,%r3,%r4}, [%rd1+2048];\nst.global.u32 [%rd11], %t;\n"
+           "ld.global.nc.u32 %r1, [%rd1+2044];\nbar.sync 0;\nld.global.u32 %r2, [%rd11];\n" END,
+     1, 64, CLEAN, false},
+    {"read through .nc by everybody",
+     BEGIN "ld.global.nc.u32 %r1, [%rd11];\nld.global.nc.v2.u32 {%r2,%r3}, [%rd1];\nld.global.u32 %r4, "
+           "[%rd11];\n" END,
+     4, 64, CLEAN, false},
+    {"read through .nc what an earlier launch wrote",
+     SPLITS("4") "ld.global.nc.u32 %r1, [%rd1];\nret;\n}\n" COMBINE_NC, 4, 32, CLEAN, false},
     {"all splits written", SPLITS("4") "ret;\n}\n" COMBINE(""), 4, 32, CLEAN, false},
     {"barrier where it belongs",
      BEGIN "st.shared.u32 [%r22], %t;\nbar.sync 0;\nxor.b32 %r1, %r20, 4;\nadd.u32 %r1, %r1, "
@@ -326,6 +387,14 @@ static const planted programs[] = {
     {"barrier that counts",
      BEGIN "setp.lt.u32 %p1, %t, 5;\nbar.red.popc.u32 %r1, 0, %p1;\nsetp.ne.u32 %p2, %r1, 5;\n@%p2 trap;\n"
            "bar.red.and.pred %p3, 0, %p1;\n@%p3 trap;\nbar.red.or.pred %p3, 0, %p1;\n@!%p3 trap;\n" END,
+     2, 64, CLEAN, false},
+    {"counted barrier for a warp that is not full",
+     BEGIN "st.shared.u32 [%r22], %t;\nbar.sync 1, 64;\nsub.u32 %r1, 39, %t;\nshl.b32 %r1, %r1, 2;\n"
+           "add.u32 %r1, %r1, %r21;\nld.shared.u32 %r2, [%r1];\n" END,
+     2, 40, CLEAN, false},
+    {"counted barrier for warps of which lanes have ended",
+     BEGIN "setp.ge.u32 %p1, %lane, 7;\n@%p1 bra end;\nst.shared.u32 [%r22], %t;\nbar.sync 1, 64;\n"
+           "xor.b32 %r1, %r20, 128;\nadd.u32 %r1, %r1, %r21;\nld.shared.u32 %r2, [%r1];\nend:\n" END,
      2, 64, CLEAN, false},
     {"votes and matches",
      BEGIN

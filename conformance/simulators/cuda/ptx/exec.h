@@ -32,6 +32,8 @@ typedef struct ptx_pending { // one cp.async of one thread
 
 typedef struct ptx_barrier {
     uint32_t arrived, expected;       // threads; expected 0: all of the block
+    uint32_t counted;                 // where threads are expected: 32 for each warp that has come as a whole
+    uint32_t part[PTX_MAX_WARPS];     // lanes of a warp that have come, of which others are still to come
     uint32_t any, all, count;         // of the predicates
     uint32_t clock_of[PTX_MAX_WARPS]; // at arrival; 0: takes no part
 } ptx_barrier;
@@ -194,6 +196,9 @@ typedef struct ptx_access {
 // Whether an earlier access of another thread of the block is ordered before this lane.
 bool ptx_ordered_in_block(const ptx_warp *warp, uint32_t lane, uint32_t thread, uint32_t clock);
 bool ptx_ordered_over_blocks(ptx_block *block, uint32_t serial);
+// Notes that a lane reads through .nc or writes, in words that begin at `use`; reports bytes that are both.
+void ptx_note_use(ptx_warp *warp, const ptx_insn *insn, const ptx_access *access, uint32_t lane,
+                  ptx_word_use *use);
 // A strong access to global memory: may order the accesses of blocks.
 void ptx_release_acquire(ptx_warp *warp, uint64_t address, bool releases, bool acquires);
 

@@ -429,13 +429,18 @@ static u32 check_global(ptx_warp *warp, const ptx_insn *insn, ptx_access *access
     ptx_allocation *a = NULL;
     ptx_word_access *words = NULL;
     const char *foreign = NULL;
+    ptx_word_use *uses = NULL;
     u32 bytes = access->bytes, good = mask;
-    bool races = run->check_races && !warp->block->clocks_used_up && access->space != PTX_SPACE_CONST;
+    bool check = run->check_races && access->space != PTX_SPACE_CONST;
+    bool nc = check && insn->m.nc, races = check && !nc && !warp->block->clocks_used_up;
+    bool notes = nc || (check && access->is_write && run->kernel->reads_nc);
     PTX_EACH_LANE (l, mask) {
         u64 address = access->address[l], offset;
         if (!a || address - a->begin >= a->bytes) {
             a = ptx_memory_at(run->memory, address);
-            words = a && !a->freed && races ? ptx_memory_words(run->memory, a) : NULL;
+            bool open = a && !a->freed;
+            words = open && races ? ptx_memory_words(run->memory, a) : NULL;
+            uses = open && notes ? ptx_memory_uses(run->memory, a) : NULL;
             foreign = why_foreign(run, a);
         }
         offset = a ? address - a->begin : 0;
@@ -462,6 +467,8 @@ static u32 check_global(ptx_warp *warp, const ptx_insn *insn, ptx_access *access
         }
         if (words)
             record_global(warp, insn, access, l, words, offset);
+        if (uses)
+            ptx_note_use(warp, insn, access, l, uses + offset / 4);
         if (!a->written)
             continue;
         if (access->is_write)

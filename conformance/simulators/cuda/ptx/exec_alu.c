@@ -2,6 +2,7 @@
 //
 // Integer arithmetic, logic, shifts, bit fields, moves and selections.
 #include "lanes.h"
+#include "numbers.h"
 
 #include <stdlib.h>
 
@@ -27,7 +28,7 @@ INT_TYPES(ARITHMETIC)
 
 #define SELECTION(T)                                                                                         \
     RUN3(slct_##T, T, T, T, s32, c >= 0 ? a : b)                                                             \
-    RUN3(slctf_##T, T, T, T, f32, c >= 0.0f ? a : b)
+    RUN3(slctf_##T, T, T, T, f32, ptx_flush(c, insn->m.ftz) >= 0.0f ? a : b)
 SELECTION(u16)
 SELECTION(u32)
 SELECTION(u64)
@@ -403,19 +404,33 @@ static void run_mov_narrow(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
         ptx_set(warp, insn->o[0], insn->lane[0], l, ptx_get(warp, insn->o[1], insn->lane[1], l));
 }
 
+// Global memory is what no other window holds, parameters of kernels included. Constants lie among it here.
+static bool lies_in(const ptx_warp *warp, u8 space, u64 address)
+{
+    bool constant = false, param = address - PTX_PARAM_BASE < PTX_WINDOW_BYTES;
+    if (address >= PTX_GLOBAL_BASE) {
+        const ptx_allocation *at = ptx_memory_at(warp->block->run->memory, address);
+        constant = at && at->read_only && address - at->begin < at->bytes;
+    }
+    switch (space) {
+    case PTX_SPACE_SHARED:
+        return address - PTX_SHARED_BASE < PTX_WINDOW_BYTES;
+    case PTX_SPACE_LOCAL:
+        return address - PTX_LOCAL_BASE < PTX_WINDOW_BYTES;
+    case PTX_SPACE_PARAM:
+        return param;
+    case PTX_SPACE_CONST:
+        return constant;
+    default:
+        return param || (address >= PTX_GLOBAL_BASE && !constant);
+    }
+}
+
 static void run_isspacep(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
 {
     u32 set = 0;
-    PTX_EACH_LANE (l, mask) {
-        u64 x = ptx_get(warp, insn->o[1], insn->lane[1], l);
-        u64 base = insn->m.space == PTX_SPACE_SHARED  ? PTX_SHARED_BASE
-                   : insn->m.space == PTX_SPACE_LOCAL ? PTX_LOCAL_BASE
-                                                      : PTX_PARAM_BASE;
-        bool in = insn->m.space == PTX_SPACE_GLOBAL || insn->m.space == PTX_SPACE_CONST
-                      ? x >= PTX_GLOBAL_BASE
-                      : x - base < PTX_WINDOW_BYTES;
-        set |= (u32)in << l;
-    }
+    PTX_EACH_LANE (l, mask)
+        set |= (u32)lies_in(warp, insn->m.space, ptx_get(warp, insn->o[1], insn->lane[1], l)) << l;
     ptx_set_pred(warp, insn->o[0], set, mask);
 }
 

@@ -54,14 +54,20 @@ static long double round_whole(long double x, u32 round)
     }
 }
 
-// Beyond the range: the nearest end. NaN: 0.
+// What a NaN becomes: 0 in 32 bits and fewer, unless it was one of double precision; else the highest bit
+// alone. So PTX ISA 9.3 of cvt; up to 8.7 it had 0 for all of them.
+static u64 nan_integer(ptx_type type, ptx_type from)
+{
+    u32 width = ptx_types[type].bits;
+    return from == PTX_F64 || width == 64 ? 1ull << (width - 1) : 0;
+}
+
+// Beyond the range: the nearest end.
 static u64 to_integer(ptx_type type, long double x)
 {
     u32 width = ptx_types[type].bits;
     bool is_signed = ptx_types[type].kind == 's';
     long double top = ldexpl(1, (int)width - is_signed), bottom = is_signed ? -top : 0;
-    if (x != x)
-        return 0;
     if (x >= top)
         return is_signed ? (1ull << (width - 1)) - 1 : width == 64 ? ~0ull : (1ull << width) - 1;
     if (x <= bottom)
@@ -118,7 +124,7 @@ static u64 convert(const ptx_insn *insn, u64 bits)
         return to_float(insn, to, integer_value(from, bits));
     long double x = float_value(insn, from, bits);
     if (!to_is_float)
-        return extend(to, to_integer(to, round_whole(x, round)));
+        return extend(to, x == x ? to_integer(to, round_whole(x, round)) : nan_integer(to, from));
     if (round >= PTX_RNI && x == x && !isinf(x))
         x = round_whole(x, round);
     return to_float(insn, to, x);

@@ -244,11 +244,12 @@ static u64 combine(const ptx_insn *insn, u64 old, u64 x, u64 y, bool ftz)
 }
 
 // One operation that other threads of the host see whole.
-static u64 exchange(u8 *host, u32 bytes, const ptx_insn *insn, u64 x, u64 y)
+static u64 exchange(const ptx_access *access, u32 lane, const ptx_insn *insn, u64 x, u64 y)
 {
-    // the ISA leaves subnormals to the instruction: atom.add.f32 on global memory flushes them, on shared
-    // memory not
-    bool ftz = insn->type[0] == PTX_F32 && insn->m.space != PTX_SPACE_SHARED;
+    // atom.add.f32 on global memory flushes subnormals, on shared memory not
+    bool ftz = insn->type[0] == PTX_F32 && access->space != PTX_SPACE_SHARED;
+    u8 *host = access->host[lane];
+    u32 bytes = access->bytes;
     u64 old;
     if (bytes == 8) {
         u64 seen = __atomic_load_n((u64 *)host, __ATOMIC_SEQ_CST);
@@ -287,7 +288,7 @@ static void atomic_lanes(ptx_warp *warp, const ptx_insn *insn, ptx_access *acces
         u64 y = insn->m.atom == PTX_CAS ? ptx_get(warp, insn->o[value + 1], insn->lane[value + 1], l) : 0;
         if (access->space == PTX_SPACE_GLOBAL)
             ptx_release_acquire(warp, access->address[l], true, false);
-        u64 old = exchange(access->host[l], access->bytes, insn, x, y);
+        u64 old = exchange(access, l, insn, x, y);
         if (access->space == PTX_SPACE_GLOBAL)
             ptx_release_acquire(warp, access->address[l], false, true);
         if (returns)
@@ -331,14 +332,19 @@ static ptx_pending *reserve_pending(ptx_warp *warp, const ptx_insn *insn, u32 la
 }
 
 // How many bytes of its source a lane reads; zeros follow.
-static u32 source_bytes(const ptx_warp *warp, const ptx_insn *insn, u32 lane)
+static u32 source_bytes(ptx_warp *warp, const ptx_insn *insn, u32 lane)
 {
-    u32 count = insn->n[2];
+    u32 whole = insn->n[2], count = whole;
     if (insn->n[3] == 1)
         count = (u32)ptx_get(warp, insn->o[3], 4, lane);
     else if (insn->n[3] && (*(u32 *)ptx_place(warp, insn->o[3]) >> lane & 1) != (insn->n[3] == 3))
         count = 0;
-    return count > insn->n[2] ? insn->n[2] : count;
+    if (count > whole)
+        ptx_report_fault(warp, insn,
+                         &(ptx_fault){.finding = PTX_BAD_OPERAND,
+                                      .lane = lane,
+                                      .detail = "a copy cannot read more of its source than it writes"});
+    return count > whole ? whole : count;
 }
 
 // A source of which only a part is read, word by word; it is aligned to the whole all the same.

@@ -382,12 +382,26 @@ static void release(ptx_block *block, uint32_t id)
     memset(barrier, 0, sizeof *barrier);
 }
 
+// Where a number of threads is expected, warps are counted: each as 32, when all its threads that have not
+// ended have come, however many these are (PTX ISA 9.1, barrier).
+static uint32_t count_warps(const ptx_block *block, ptx_barrier *barrier)
+{
+    for (uint32_t w = 0; w < block->warp_count; w++)
+        if (barrier->part[w] && !(block->warps[w].live & ~barrier->part[w])) {
+            barrier->counted += 32;
+            barrier->part[w] = 0;
+        }
+    return barrier->counted;
+}
+
 void ptx_barriers_check(ptx_block *block)
 {
     for (uint32_t i = 0; i < PTX_BARRIERS; i++) {
         ptx_barrier *barrier = &block->barriers[i];
-        uint32_t needed = barrier->expected ? barrier->expected : block->live;
-        if (barrier->arrived && barrier->arrived >= needed)
+        if (!barrier->arrived)
+            continue;
+        if (barrier->expected ? count_warps(block, barrier) >= barrier->expected
+                              : barrier->arrived >= block->live)
             release(block, i);
     }
 }
@@ -419,6 +433,7 @@ static void run_barrier(ptx_warp *warp, const ptx_insn *insn, uint32_t mask)
         *barrier = (ptx_barrier){.all = 1};
     barrier->expected = count;
     barrier->arrived += (uint32_t)__builtin_popcount(mask);
+    barrier->part[warp->index] |= mask;
     warp->clock = ++warp->block->clock;
     barrier->clock_of[warp->index] = warp->clock;
     if (reduces) {

@@ -40,7 +40,8 @@ static const char *const lists[128] = {
     ['X'] = ".u8,.u16,.u32,.u64,.s8,.s16,.s32,.s64",
     ['B'] = ".b16,.b32,.b64",
     ['R'] = ".rn,.rz,.rm,.rp",
-    ['C'] = ".eq,.ne,.lt,.le,.gt,.ge,.lo,.ls,.hi,.hs",
+    ['C'] = ".eq,.ne,.lt,.le,.gt,.ge",
+    ['U'] = ".lo,.ls,.hi,.hs",
     ['F'] = ".eq,.ne,.lt,.le,.gt,.ge,.equ,.neu,.ltu,.leu,.gtu,.geu,.num,.nan",
     ['L'] = ".and,.or,.xor",
     ['A'] = ".b8,.b16,.b32,.b64,.u8,.u16,.u32,.u64,.s8,.s16,.s32,.s64,.f32,.f64",
@@ -159,6 +160,8 @@ static void set_words(const words *words, ptx_insn *insn)
     // addc, subc and madc take the flag that add.cc, sub.cc and mad.cc only set.
     if (insn->op == PTX_OP_ADDC || insn->op == PTX_OP_SUBC || insn->op == PTX_OP_MADC)
         insn->m.mode = words->bytes[0] == 4;
+    if (insn->op == PTX_OP_LD && words->bytes[0] == 3) // ldu, too, reads what is to stay as it is
+        insn->m.nc = 1;
     if (insn->m.barrier && words->bytes[0] == 3) // bar is barrier.aligned
         insn->m.aligned = 1;
     // The unsigned comparisons `lo` and `hi` share their words with the halves of a product.

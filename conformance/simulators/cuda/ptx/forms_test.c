@@ -301,25 +301,50 @@ static void ask_ptxas(const char *program, const char *pattern)
     unlink(command);
 }
 
-// Every word of every group once, the other groups at their first word or left out.
+// Vectors of more than 16 bytes are for sm_100 on: the interpreter refuses them, and so does ptxas.
+static bool too_wide(const char *opcode)
+{
+    return has(opcode, "v4") && bits_of(type_of(opcode, 0)) == 64;
+}
+
+// A form's words, with one word of each of two groups (or twice of one) and the others at their first or left
+// out.
+static void write_opcode(const ptx_form *form, const char *opcode, bool for_ptxas)
+{
+    char operands[512];
+    if (!strncmp(opcode, "call", 4) || too_wide(opcode))
+        return;
+    if (for_ptxas && has(opcode, "param::func") && !strncmp(opcode, "ld", 2))
+        return; // ptxas 13.0 crashes on it outside a call
+    operands_for(form->operands, opcode, has(opcode, "L2::cache_hint"), operands);
+    put(opcode, operands);
+}
+
+// Every word of every group with every one of every other.
 static void write_form(const ptx_form *form, bool for_ptxas)
 {
     part parts[24];
-    char mnemonic[32], opcode[256], operands[512];
-    unsigned count = split_pattern(form->pattern, mnemonic, parts);
-    for (unsigned vary = 0; vary <= count; vary++)
-        for (unsigned word = 0; word < (vary < count ? parts[vary].count : 1); word++) {
-            strcpy(opcode, mnemonic);
-            for (unsigned i = 0; i < count; i++)
-                if (i == vary || !parts[i].optional)
-                    strcat(opcode, parts[i].words[i == vary ? word : 0]);
-            operands_for(form->operands, opcode, has(opcode, "L2::cache_hint"), operands);
-            if (!strncmp(opcode, "call", 4))
-                continue;
-            if (for_ptxas && has(opcode, "param::func") && !strncmp(opcode, "ld", 2))
-                continue; // ptxas 13.0 crashes on it outside a call
-            put(opcode, operands);
-        }
+    char opcode[256];
+    unsigned count = split_pattern(form->pattern, opcode, parts);
+    size_t first = strlen(opcode);
+    if (!count)
+        write_opcode(form, opcode, for_ptxas);
+    for (unsigned a = 0; a < count; a++)
+        for (unsigned b = a; b < count; b++)
+            for (unsigned word = 0; word < parts[a].count * (a == b ? 1 : parts[b].count); word++) {
+                opcode[first] = 0;
+                for (unsigned i = 0; i < count; i++)
+                    if (i == a || i == b || !parts[i].optional)
+                        strcat(opcode, parts[i].words[i == a   ? word % parts[a].count
+                                                      : i == b ? word / parts[a].count
+                                                               : 0]);
+                write_opcode(form, opcode, for_ptxas);
+            }
+    opcode[first] = 0; // without any of the groups that may be left out
+    for (unsigned i = 0; i < count; i++)
+        if (!parts[i].optional)
+            strcat(opcode, parts[i].words[0]);
+    write_opcode(form, opcode, for_ptxas);
 }
 
 static void write_module(const char *name, const ptx_form *form, bool for_ptxas)
@@ -327,6 +352,41 @@ static void write_module(const char *name, const ptx_form *form, bool for_ptxas)
     begin(name);
     write_form(form, for_ptxas);
     end();
+}
+
+// What looks like a form, or belongs to other chips, or is not executed here.
+static const char *const refused[] = {
+    "st.global.v4.b64 [%rd1], {%rd1,%rd2,%rd3,%rd4}",
+    "ld.global.nc.v4.f64 {%fd1,%fd2,%fd3,%fd4}, [%rd1]",
+    "ld.global.v8.b32 {%r1,%r2,%r3,%r4,%r5,%r6,%r7,%r1}, [%rd1]",
+    "setp.lo.s32 %p1, %r1, %r2",
+    "set.hi.u32.s64 %r1, %rd1, %rd2",
+    "setp.lt.b32 %p1, %r1, %r2",
+    "vote.all.pred %p1, %p2",
+    "shfl.bfly.b32 %r1, %r2, 1, 31",
+    "barrier.cluster.arrive",
+    "red.async.relaxed.cluster.global.mbarrier::complete_tx::bytes.shared::cluster.add.u32 [%r1], %r2, [%r3]",
+    "mma.sp.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r1,%r2,%r3,%r4}, "
+    "{%r5,%r6,%r7,%r1}, {%f1,%f2,%f3,%f4}, %r1, 0",
+    "mma.sync.aligned.m16n8k16.row.row.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r1,%r2,%r3,%r4}, {%r5,%r6}, "
+    "{%f1,%f2,%f3,%f4}",
+    "cp.async.bulk.commit_group",
+    "cp.async.cg.shared.global [%r2], [%rd2], 8",
+    "ld.mmio.relaxed.sys.global.u32 %r1, [%rd1]",
+    "mov.u32 %r1, %clusterid.x",
+    "cvt.rn.satfinite.e2m1x2.f32 %rs1, %f1, %f2",
+};
+
+static void test_refused(void)
+{
+    char message[PTX_MESSAGE_BYTES];
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        begin("refused");
+        put(refused[i], "");
+        end();
+        bool loads = load(message);
+        CHECK(!loads && !strncmp(message, "line 18", 7), "%s: %s", refused[i], loads ? "loads" : message);
+    }
 }
 
 int main(void)
@@ -342,5 +402,6 @@ int main(void)
             ask_ptxas(program, ptx_forms[i].pattern);
         }
     }
+    test_refused();
     return finish("forms");
 }

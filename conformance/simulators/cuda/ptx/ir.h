@@ -178,8 +178,9 @@ struct ptx_kernel {
     uint32_t local_bytes;
     ptx_variable *locals;
     uint32_t locals_count;
-    uint32_t max_threads;
+    uint32_t max_threads, required[3]; // required: extents of a block, 0: any
     uint32_t registers;
+    bool reads_nc; // holds an ld.global.nc or an ldu
 };
 
 struct ptx_module {

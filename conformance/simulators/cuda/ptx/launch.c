@@ -286,6 +286,9 @@ static ptx_status check_launch(const ptx_launch *launch, ptx_launch_result *resu
         uint32_t most_threads = i == 2 ? 64 : 1024, most_blocks = i == 0 ? INT32_MAX : 65535;
         if (launch->block[i] == 0 || launch->block[i] > most_threads)
             return refuse(result, "a block's extent", launch->block[i], most_threads);
+        if (kernel->required[i] && launch->block[i] != kernel->required[i])
+            return refuse(result, "a block's extent, which .reqntid fixes,", launch->block[i],
+                          kernel->required[i]);
         if (launch->grid[i] == 0 || launch->grid[i] > most_blocks)
             return refuse(result, "the grid's extent", launch->grid[i], most_blocks);
         threads *= launch->block[i];
@@ -312,11 +315,7 @@ static void take_serials(ptx_run_state *run)
     ptx_memory *memory = run->memory;
     pthread_mutex_lock(&memory->lock);
     if (memory->serials + run->block_count >= 1u << 29) {
-        for (uint32_t i = 0; i < memory->count; i++) {
-            ptx_allocation *a = memory->table[i];
-            if (a->words)
-                memset(a->words, 0, (a->bytes + 3) / 4 * sizeof *a->words);
-        }
+        ptx_memory_forget(memory);
         memory->serials = 1;
     }
     run->first_serial = memory->serials;

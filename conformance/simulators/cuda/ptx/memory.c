@@ -28,9 +28,9 @@ static void *reserve(uint64_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static uint64_t words_bytes(const ptx_allocation *a)
+static uint64_t word_count(const ptx_allocation *a)
 {
-    return (a->bytes + 3) / 4 * sizeof(ptx_word_access);
+    return (a->bytes + 3) / 4;
 }
 
 // The host's memory goes back; the range stays known.
@@ -41,9 +41,12 @@ static void release(ptx_allocation *a)
     if (a->written)
         munmap(a->written, a->bytes);
     if (a->words)
-        munmap(a->words, words_bytes(a));
+        munmap(a->words, word_count(a) * sizeof *a->words);
+    if (a->uses)
+        munmap(a->uses, word_count(a) * sizeof *a->uses);
     a->host = a->written = NULL;
     a->words = NULL;
+    a->uses = NULL;
 }
 
 void ptx_memory_destroy(ptx_memory *memory)
@@ -259,15 +262,36 @@ uint64_t ptx_memory_owner(ptx_memory *memory, uint64_t address)
     return a ? a->owner : 0;
 }
 
+static void *reserve_once(ptx_memory *memory, void **place, uint64_t bytes)
+{
+    void *records = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    if (records)
+        return records;
+    pthread_mutex_lock(&memory->lock);
+    if (!*place)
+        __atomic_store_n(place, reserve(bytes), __ATOMIC_RELEASE);
+    records = *place;
+    pthread_mutex_unlock(&memory->lock);
+    return records;
+}
+
 ptx_word_access *ptx_memory_words(ptx_memory *memory, ptx_allocation *a)
 {
-    ptx_word_access *words = __atomic_load_n(&a->words, __ATOMIC_ACQUIRE);
-    if (words)
-        return words;
-    pthread_mutex_lock(&memory->lock);
-    if (!a->words)
-        __atomic_store_n(&a->words, reserve(words_bytes(a)), __ATOMIC_RELEASE);
-    words = a->words;
-    pthread_mutex_unlock(&memory->lock);
-    return words;
+    return reserve_once(memory, (void **)&a->words, word_count(a) * sizeof *a->words);
+}
+
+ptx_word_use *ptx_memory_uses(ptx_memory *memory, ptx_allocation *a)
+{
+    return reserve_once(memory, (void **)&a->uses, word_count(a) * sizeof *a->uses);
+}
+
+void ptx_memory_forget(ptx_memory *memory)
+{
+    for (uint32_t i = 0; i < memory->count; i++) {
+        ptx_allocation *a = memory->table[i];
+        if (a->words)
+            memset(a->words, 0, word_count(a) * sizeof *a->words);
+        if (a->uses)
+            memset(a->uses, 0, word_count(a) * sizeof *a->uses);
+    }
 }

@@ -269,12 +269,18 @@ static u64 clamped(s128 v, s128 low, s128 high)
     return (u64)(v < low ? low : v > high ? high : v);
 }
 
-static u64 whole(double v, int mode, s128 low, s128 high)
+// no_number: what a NaN becomes
+static u64 whole_or(double v, int mode, s128 low, s128 high, u64 no_number)
 {
     if (v != v)
-        return 0;
+        return no_number;
     double w = mode == 0 ? nearbyint(v) : mode == 1 ? trunc(v) : mode == 2 ? floor(v) : ceil(v);
     return w >= (double)high ? (u64)high : w <= (double)low ? (u64)low : (u64)(s128)w;
+}
+
+static u64 whole(double v, int mode, s128 low, s128 high)
+{
+    return whole_or(v, mode, low, high, 0);
 }
 
 static u64 ref_max(float x, float y, bool least)
@@ -500,9 +506,9 @@ typedef struct test_case {
     M(cvt_u32_rzi, "cvt.rzi.u32.f32 d, a", "b32", "f32", NULL, NULL,                                         \
       (u32)whole(as_float(x), 1, 0, UINT32_MAX))                                                             \
     M(cvt_u32_rpi, "cvt.rpi.u32.f64 d, a", "b32", "f64", NULL, NULL,                                         \
-      (u32)whole(as_double(x), 3, 0, UINT32_MAX))                                                            \
+      (u32)whole_or(as_double(x), 3, 0, UINT32_MAX, 1u << 31))                                               \
     M(cvt_s64_rmi, "cvt.rmi.s64.f32 d, a", "b64", "f32", NULL, NULL,                                         \
-      whole(as_float(x), 2, INT64_MIN, INT64_MAX))                                                           \
+      whole_or(as_float(x), 2, INT64_MIN, INT64_MAX, 1ull << 63))                                            \
     M(cvt_s16_f32, "cvt.rni.s16.f32 d, a", "b16", "f32", NULL, NULL,                                         \
       (u16)whole(as_float(x), 0, INT16_MIN, INT16_MAX))                                                      \
     M(cvt_s32_s8, "cvt.s32.s8 d, a", "b32", "b32", NULL, NULL, (u32)(s8)x)                                   \

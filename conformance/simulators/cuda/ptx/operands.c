@@ -423,6 +423,9 @@ static void bind_one(ptx_loader *loader, const char *p, const ptx_operand *opera
         break;
     case 'v':
     case 'V':
+        if (bits * insn->m.vec > 128)
+            ptx_fail(loader, insn->line, "a vector of %u bits: up to sm_90 128 are the most",
+                     bits * insn->m.vec);
         ptx_bind_vector(
             loader, insn, index, operand,
             (ptx_elements){

@@ -64,7 +64,7 @@ typedef struct ptx_function {
     uint32_t param_count, return_count;
     uint32_t body; // token after '{', 0: no body
     uint32_t line;
-    uint32_t max_threads;
+    uint32_t max_threads, required[3]; // required: of .reqntid, 0 without
     struct ptx_function *next;
 } ptx_function;
 

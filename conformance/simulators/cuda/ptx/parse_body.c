@@ -15,6 +15,7 @@ ptx_insn *ptx_emit(ptx_loader *loader, const ptx_insn *insn)
     ptx_insn *result = &kernel->insns[kernel->insn_count++];
     *result = *insn;
     result->loc = loader->loc;
+    kernel->reads_nc |= insn->m.nc;
     return result;
 }
 

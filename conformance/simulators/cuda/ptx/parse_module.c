@@ -318,15 +318,19 @@ static void parse_performance(ptx_loader *loader, ptx_function *function)
         } else if (threads || ptx_is(word, ".minnctapersm") || ptx_is(word, ".maxnreg") ||
                    ptx_is(word, ".maxnctapersm")) {
             ptx_next(loader);
-            int64_t product = 1;
+            int64_t product = 1, extents[3] = {1, 1, 1};
+            uint32_t count = 0;
             do {
                 int64_t n = ptx_expect_int(loader, "a number");
-                if (n < 1 || n > 1 << 20 || product > 1 << 20)
+                if (n < 1 || n > 1 << 20 || product > 1 << 20 || count == 3)
                     ptx_fail(loader, word->line, "%.*s of %lld", (int)word->bytes, word->text, (long long)n);
                 product *= n;
+                extents[count++] = n;
             } while (ptx_accept(loader, ","));
             if (threads)
                 function->max_threads = product > 1024 ? 1024 : (uint32_t)product;
+            for (uint32_t i = 0; i < 3 && ptx_is(word, ".reqntid"); i++)
+                function->required[i] = (uint32_t)extents[i];
         } else {
             return;
         }
@@ -379,6 +383,7 @@ static void begin_kernel(ptx_loader *loader, const ptx_function *function)
                            .module = module,
                            .register_bytes = 256,
                            .max_threads = function->max_threads};
+    memcpy(kernel->required, function->required, sizeof kernel->required);
     loader->insn_capacity = loader->list_capacity = loader->table_capacity = loader->constant_capacity = 0;
     loader->shared_capacity = loader->locals_capacity = loader->dynamic_capacity = 0;
     loader->dynamic_count = loader->fixup_count = loader->return_count = loader->loc = 0;

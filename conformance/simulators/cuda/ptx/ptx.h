@@ -105,9 +105,10 @@ typedef enum ptx_finding {
     PTX_DEADLOCK,
     PTX_ENDLESS,
     PTX_ASYNC_NOT_WAITED,
-    PTX_READ_ONLY, // a store to constant or parameter memory, or to memory that the launch reads through .nc
+    PTX_READ_ONLY, // a store to constant or parameter memory
     PTX_TRAPPED,
-    PTX_BAD_OPERAND, // a register whose value the instruction does not allow (barrier number, branch index)
+    PTX_NON_COHERENT, // memory that one launch reads through .nc and writes, in whatever order
+    PTX_BAD_OPERAND,  // a register whose value the instruction does not allow (barrier number, branch index)
     PTX_FINDING_COUNT
 } ptx_finding;
 

@@ -23,6 +23,7 @@ const char *ptx_finding_name(ptx_finding finding)
         "asynchronous copy not waited for",
         "write to read-only",
         "trap",
+        "non-coherent read",
         "bad operand",
     };
     return (unsigned)finding < PTX_FINDING_COUNT ? names[finding] : "unknown";
