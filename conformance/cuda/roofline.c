@@ -41,7 +41,7 @@
 typedef struct shape {
     const char *op, *kernel, *what;
     uint32_t numbers[8];
-    // The second number, of features, is for one part in so many; the others are more tiles of the same kind.
+    // The number of features is of one part in so many; the others are more tiles of the same kind.
     uint32_t times;
 } shape;
 
@@ -79,7 +79,7 @@ static iso_status find_cost(const shape *shape, const iso_op_info *op, const iso
     uint32_t numbers[8];
     conform_built built;
     memcpy(numbers, shape->numbers, sizeof numbers);
-    numbers[1] *= shape->times;
+    numbers[strcmp(shape->op, "grouped_linear") == 0 ? 3 : 1] *= shape->times; // features
     const conform_op_case wanted = {
         .op = op, .triple = {kernel->dtypes, kernel->name}, .stress = ISO_STRESS_NORMAL, .numbers = numbers};
     ISO_TRY(conform_built_init(&built, &wanted, 1, true));

@@ -18,7 +18,7 @@ typedef struct iso_grouped_linear {
     iso_tensor weight_scale; // [experts, ceil(N/128), ceil(K/128)] f32, with an e4m3 weight only
     iso_tensor row;          // [tokens, k] i32: sorted position -> token * k + choice
     iso_tensor tiles; // [tokens, k, 4] i32: expert, first sorted row, rows 1 … 8, 0; expert -1: unused, as
-                      // all after it
+                      // all after it. An expert's are neighbours, as their rows are, and have 8 but the last
     iso_tensor y;     // [tokens, k, N] f32 or bf16, in sorted order
     uint32_t rows_per_token; // k: x has one row a token; 0: x has one row a sorted position
 } iso_grouped_linear;

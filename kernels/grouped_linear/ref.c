@@ -124,16 +124,30 @@ void iso_grouped_linear_cost(const void *params, iso_op_cost *out_cost)
     out_cost->written_bytes = iso_tensor_elems(&p->y) * iso_dtype_bytes(p->y.dtype);
 }
 
-// Each (token, choice) draws an expert from first_expert on; rows are then sorted by expert and cut into
-// tiles.
-static void draw_routing(iso_case_builder *builder, iso_grouped_linear *p, uint32_t first_expert)
+// The expert of a (token, choice): drawn from first_expert on, or so that experts get as many rows as stand
+// here, the last of them all that are left.
+static uint32_t draw_expert(const iso_case_builder *builder, const iso_grouped_linear *p,
+                            uint32_t first_expert, bool listed, uint32_t i)
+{
+    static const uint32_t rows_of[] = {0, 31, 7, 33, 1, 8, 65, 9, 32};
+    uint32_t experts = p->weight.dims[0], e = 0, most = sizeof rows_of / sizeof rows_of[0];
+    if (!listed)
+        return first_expert + (uint32_t)(iso_case_random(builder, i) % (experts - first_expert));
+    uint32_t place = (uint32_t)((uint64_t)i * 61 % iso_tensor_rows(&p->y));
+    for (; e + 1 < experts && e + 1 < most && place >= rows_of[e]; e++)
+        place -= rows_of[e];
+    return e;
+}
+
+// Rows are sorted by expert and cut into tiles.
+static void draw_routing(iso_case_builder *builder, iso_grouped_linear *p, uint32_t first_expert, bool listed)
 {
     uint32_t rows = iso_tensor_rows(&p->y), experts = p->weight.dims[0], sorted = 0, tile = 0;
     int32_t *row = p->row.host, *tiles = p->tiles.host;
     for (uint32_t e = first_expert; e < experts; e++) {
         uint32_t begin = sorted;
         for (uint32_t i = 0; i < rows; i++)
-            if (first_expert + iso_case_random(builder, i) % (experts - first_expert) == e)
+            if (draw_expert(builder, p, first_expert, listed, i) == e)
                 row[sorted++] = (int32_t)i;
         for (; begin < sorted; begin += TILE_LIMIT, tile++) {
             uint32_t count = sorted - begin < TILE_LIMIT ? sorted - begin : TILE_LIMIT;
@@ -146,7 +160,7 @@ static void draw_routing(iso_case_builder *builder, iso_grouped_linear *p, uint3
         memcpy(tiles + tile * TILE_WORDS, (int32_t[TILE_WORDS]){-1, 0, 0, 0}, sizeof(int32_t[TILE_WORDS]));
 }
 
-// numbers: tokens, choices, experts, features, width, one row a token, experts without rows
+// numbers: tokens, choices, experts, features, width, one row a token, experts without rows, rows as listed
 iso_status iso_grouped_linear_build_case(const uint32_t *numbers, iso_case_builder *builder, void *params)
 {
     iso_grouped_linear *p = params;
@@ -168,6 +182,6 @@ iso_status iso_grouped_linear_build_case(const uint32_t *numbers, iso_case_build
     ISO_TRY(iso_case_empty(builder, &p->row, ISO_DTYPE_I32, ISO_DIMS(tokens, choices)));
     ISO_TRY(iso_case_empty(builder, &p->tiles, ISO_DTYPE_I32, ISO_DIMS(tokens, choices, TILE_WORDS)));
     ISO_TRY(iso_case_empty(builder, &p->y, builder->dtypes[2], ISO_DIMS(tokens, choices, features)));
-    draw_routing(builder, p, numbers[6]);
+    draw_routing(builder, p, numbers[6], numbers[7]);
     return ISO_OK;
 }

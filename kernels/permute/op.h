@@ -3,8 +3,8 @@
 // Permute: puts the (token, choice) pairs of a step in order of expert, stably, and cuts each expert's run
 // into tiles of at most 8 rows for grouped_linear. Flat index = token * k + choice.
 //     row[s]    = flat index at sorted position s        slot[flat] = sorted position, its inverse
-//     tiles[i]  = {expert, first sorted position, rows 1 … 8, 0}, in order; the entries after the last are
-//     {-1, 0, 0, 0}
+//     tiles[i]  = {expert, first sorted position, rows, 0}, in order; rows is 8, or 1 … 8 in an expert's last
+//     tile; the entries after the last are {-1, 0, 0, 0}
 // Exact. Aliasing: none.
 #ifndef ISOMER_KERNELS_PERMUTE_H
 #define ISOMER_KERNELS_PERMUTE_H
