@@ -560,5 +560,5 @@ int main(int count, char **arguments)
         return 2;
     }
     make_report_path();
-    return run_programs(arguments[1], begin, programs, sizeof programs / sizeof programs[0]);
+    return run_programs(arguments[1], begin, programs, sizeof programs / sizeof programs[0]) != 0;
 }

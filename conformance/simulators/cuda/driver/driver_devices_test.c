@@ -415,8 +415,10 @@ static int unloads_elsewhere(void)
 // A kernel of the first device at memory of the second: nothing is read or written there.
 static void reach_for(CUdeviceptr address)
 {
+    unsigned count = 4; // a variable has no more
+    void *params[] = {&address, &count};
     at(0);
-    OK(launch(places[0].add_one, address, places[0].stream));
+    OK(cu.cuLaunchKernel(places[0].add_one, 1, 1, 1, 32, 1, 1, 0, places[0].stream, params, NULL));
     OK(cu.cuStreamSynchronize(places[0].stream));
     REQUIRE(first_of(1) == 0);
 }
@@ -520,6 +522,73 @@ static const test_program programs[] = {
      "sm_89, device 1): leak: cuDevicePrimaryCtxRelease_v2: allocation"},
 };
 
+// ---- settings ----
+
+static void begin_nothing(void)
+{
+}
+
+static int has_no_device(void)
+{
+    IS(CUDA_ERROR_NO_DEVICE, cu.cuInit(0));
+    IS(CUDA_ERROR_NO_DEVICE, cu.cuInit(0));
+    return 0;
+}
+
+// 1M, 2M, 2M; the second alone has other attributes.
+static int is_set_apart(void)
+{
+    size_t bytes;
+    int count, value;
+    OK(cu.cuInit(0));
+    OK(cu.cuDeviceGetCount(&count));
+    REQUIRE(count == DEVICES);
+    for (int i = 0; i < DEVICES; i++) {
+        OK(cu.cuDeviceTotalMem_v2(&bytes, i));
+        REQUIRE(bytes == (size_t)(i == 0 ? 1 : 2) << 20);
+        OK(cu.cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, i));
+        REQUIRE((value == 3) == (i == 1));
+        OK(cu.cuDeviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_WARP_SIZE, i));
+        REQUIRE(value == 16);
+    }
+    return 0;
+}
+
+static int is_not_set(void)
+{
+    size_t bytes;
+    OK(cu.cuInit(0));
+    OK(cu.cuDeviceTotalMem_v2(&bytes, 0));
+    REQUIRE(bytes > 1 << 30);
+    return 0;
+}
+
+static int run_settings(const char *library)
+{
+    static const struct {
+        const char *variable, *value;
+        test_program program;
+    } cases[] = {
+        {"ISOMER_CUDASIM_ARCH", "sm_80,sm_81", {"an unknown chip", has_no_device, ": setting: "}},
+        {"ISOMER_CUDASIM_ARCH", "sm_80,", {"no chip after a comma", has_no_device, ": setting: "}},
+        {"ISOMER_CUDASIM_ARCH",
+         "sm_80,sm_80,sm_80,sm_80,sm_80,sm_80,sm_80,sm_80,sm_80",
+         {"more than 8 chips", has_no_device, ": setting: "}},
+        {"ISOMER_CUDASIM_MEMORY", "1M,2M", {"memory and attributes of each", is_set_apart, NULL}},
+        {"ISOMER_CUDASIM_MEMORY", "1M,x", {"memory that is none", is_not_set, ": setting: "}},
+        {"ISOMER_CUDASIM_ATTRIBUTES", "3:16=1", {"an attribute of no device", is_not_set, ": setting: "}},
+    };
+    int failures = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        setenv("ISOMER_CUDASIM_ARCH", "sm_80,sm_89,sm_90", 1);
+        setenv("ISOMER_CUDASIM_ATTRIBUTES", "1:16=3,10=16", 1);
+        setenv(cases[i].variable, cases[i].value, 1);
+        failures += run_programs(library, begin_nothing, &cases[i].program, 1);
+        unsetenv("ISOMER_CUDASIM_MEMORY");
+    }
+    return failures;
+}
+
 int main(int count, char **arguments)
 {
     if (count < 2) {
@@ -528,5 +597,6 @@ int main(int count, char **arguments)
     }
     make_report_path();
     setenv("ISOMER_CUDASIM_ARCH", "sm_80,sm_89,sm_90", 1);
-    return run_programs(arguments[1], begin, programs, sizeof programs / sizeof programs[0]);
+    int failures = run_programs(arguments[1], begin, programs, sizeof programs / sizeof programs[0]);
+    return failures + run_settings(arguments[1]) != 0;
 }

@@ -33,7 +33,8 @@ static void write_line(const char *line, size_t bytes)
 
 static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
 
-// The device that a report is about; nothing where there is but one.
+// The device that a report is about: its chip alone where there is but one, and all chips where none is
+// known.
 static void name_device(char *text, size_t bytes)
 {
     const sim_context *context = sim.subject ? sim.subject : sim_current();

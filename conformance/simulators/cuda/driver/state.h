@@ -55,8 +55,8 @@ typedef struct sim_context {
     CUresult error; // sticky
     uint32_t flags, retains;
     bool primary;
-    uint32_t legacy,
-        per_thread;         // slots of the default stream, and of CU_STREAM_PER_THREAD: one for all threads
+    uint32_t legacy;        // slot of the default stream
+    uint32_t per_thread;    // of CU_STREAM_PER_THREAD: one for all threads
     void *peers[SIM_PEERS]; // handles of contexts whose memory this one may touch
 } sim_context;
 
