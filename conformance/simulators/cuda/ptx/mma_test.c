@@ -229,8 +229,13 @@ static uint32_t bits_of(double value, bool half)
     memcpy(&bits, &f, 4);
     if (!half)
         return bits;
-    for (bits = 0; bits < 0x7c00 && decode("f16", bits) != fabs(value); bits++)
-        ;
+    int exponent;
+    double size = fabs(value), part = frexp(size, &exponent);
+    if (!isfinite(value))
+        bits = 0x7c00;
+    else
+        bits = size < 0x1p-14 ? (uint32_t)(size * 0x1p24)
+                              : (uint32_t)(exponent + 13) * 1024 + (uint32_t)(part * 2048);
     return bits | (signbit(value) ? 0x8000 : 0);
 }
 
