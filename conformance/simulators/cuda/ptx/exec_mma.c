@@ -12,9 +12,15 @@
 // of NVIDIA tensor cores", PeerJ Computer Science 7:e330, 2021; Khattak, Mikaitis, "Accurate Models of NVIDIA
 // Tensor Cores", arXiv:2512.07004, 2025; Xie et al., "MMA-Sim", arXiv:2511.10909, 2025. A block holds 128
 // bits of a row up to sm_89, 256 from sm_90; 24 bits behind the leading one are kept up to sm_89, 25 from
-// sm_90, 13 of FP8, whose result has no more either (DeepSeek-V3 technical report, 3.3.2: "around 14 bits").
-// The sources differ about FP8 by mma on sm_90: the fewer bits are taken. Not modelled: the limits below
-// exponents of -132.
+// sm_90. Of FP8 on sm_89 13 are kept, and the result has no more either (SageAttention2, arXiv:2411.10958:
+// an accumulator of 8 bits of exponent and 13 of fraction). Not modelled: the limits below exponents of -132.
+//
+// sm_90 has FP8 in wgmma alone, to which the 14 bits of the DeepSeek-V3 technical report (3.3.2) belong; its
+// mma of FP8 is a product of halves. So says NVIDIA (cutlass issue 1986, 4 March 2025), and so does what
+// ptxas 12.4 and 13.0 make of it for sm_90a (sm_89: one QMMA): the bytes of each pair of a register become
+// halves, HMMA sums the products of the low pairs, HMMA those of the high pairs, FADD or HADD2 adds the
+// accumulator, to nearest. The second HMMA begins with the sum of the first, as 13.0 has it; 12.4 begins
+// again with zero and adds the two.
 #include "lanes.h"
 #include "numbers.h"
 
@@ -186,9 +192,10 @@ static void multiply_wide(tile *t)
 #define NO_EXPONENT (-4000) // of zero: never the largest
 
 typedef struct chip {
-    u32 block, kept, result; // elements; bits behind the leading one, in the sum and in a result of f32
-    int least_in, least_c;   // exponents of the least normal numbers
-    bool halves;             // the result is f16
+    u32 block, kept, result;       // elements; bits behind the leading one, in the sum and in a result of f32
+    int least_a, least_b, least_c; // exponents of the least normal numbers
+    bool halves;                   // the result is f16
+    bool widens;                   // multiplies FP8 as halves
 } chip;
 
 static chip chip_of(const ptx_warp *warp, const ptx_insn *insn)
@@ -196,16 +203,17 @@ static chip chip_of(const ptx_warp *warp, const ptx_insn *insn)
     const ptx_launch *launch = warp->block->run->launch;
     u32 arch = launch->chip ? launch->chip : warp->block->run->kernel->module->target;
     u32 bits = ptx_types[insn->type[1]].bits;
-    bool small = bits == 8, halves = insn->type[0] == PTX_F16;
-    int least = ptx_format_of((ptx_type)insn->type[1])->least;
-    return (chip){.block = (arch < 90 ? 128 : 256) / bits,
-                  .kept = small       ? 13
+    bool fp8 = bits == 8, widens = fp8 && arch >= 90, few = fp8 && !widens;
+    return (chip){.block = widens ? 16 : (arch < 90 ? 128 : 256) / bits,
+                  .kept = few         ? 13
                           : arch < 90 ? 24
                                       : 25,
-                  .result = small ? 13 : 23,
-                  .least_in = least,
+                  .result = few ? 13 : 23,
+                  .least_a = widens ? -14 : ptx_format_of((ptx_type)insn->type[1])->least,
+                  .least_b = widens ? -14 : ptx_format_of((ptx_type)insn->type[2])->least,
                   .least_c = insn->type[3] == PTX_F16 ? -14 : -126,
-                  .halves = halves};
+                  .halves = insn->type[0] == PTX_F16,
+                  .widens = widens};
 }
 
 static int exponent(f64 x, int least)
@@ -240,7 +248,7 @@ static void add_block(const chip *chip, const f64 *left, const f64 (*right)[8], 
         top[n] = exponent(c[n], chip->least_c);
     for (u32 k = 0; k < count; k++)
         for (u32 n = 0; n < 8; n++) {
-            e = exponent(left[k], chip->least_in) + exponent(right[k][n], chip->least_in);
+            e = exponent(left[k], chip->least_a) + exponent(right[k][n], chip->least_b);
             top[n] = e > top[n] ? e : top[n];
         }
     for (u32 n = 0; n < 8; n++) {
@@ -257,6 +265,29 @@ static void add_block(const chip *chip, const f64 *left, const f64 (*right)[8], 
         c[n] = __builtin_isfinite(plain[n]) ? settle(chip, sum[n] / scale[n]) : plain[n];
 }
 
+// A row of A times B, in blocks one after another.
+static void add_blocks(const chip *chip, const f64 *left, const f64 (*right)[8], u32 depth, f64 *c)
+{
+    for (u32 k = 0; k < depth; k += chip->block)
+        add_block(chip, left + k, right + k, depth - k < chip->block ? depth - k : chip->block, c);
+}
+
+// The low pairs of the registers, then the high ones; the accumulator at the end.
+static void add_widened(const chip *chip, const f64 *left, const f64 (*right)[8], u32 depth, f64 *c)
+{
+    f64 sum[8] = {0}, x[16] = {0}, y[16][8] = {0};
+    for (u32 high = 0; high < 2; high++) {
+        for (u32 i = 0; i < depth / 2; i++) {
+            u32 k = i / 2 * 4 + high * 2 + i % 2;
+            x[i] = left[k];
+            memcpy(y[i], right[k], sizeof y[i]);
+        }
+        add_blocks(chip, x, y, depth / 2, sum);
+    }
+    for (u32 n = 0; n < 8; n++)
+        c[n] = chip->halves ? ptx_half(ptx_half_bits(ptx_to_odd(c[n] + sum[n]))) : (f32)(c[n] + sum[n]);
+}
+
 static void multiply_chip(const ptx_warp *warp, const ptx_insn *insn, tile *t)
 {
     chip chip = chip_of(warp, insn);
@@ -264,10 +295,7 @@ static void multiply_chip(const ptx_warp *warp, const ptx_insn *insn, tile *t)
         f64 left[32];
         for (u32 k = 0; k < t->depth; k++)
             left[k] = t->a[m / 8 + k / t->width * t->down][m % 8 * t->width + k % t->width];
-        for (u32 k = 0; k < t->depth; k += chip.block) {
-            u32 count = t->depth - k < chip.block ? t->depth - k : chip.block;
-            add_block(&chip, left + k, t->b + k, count, t->c[m]);
-        }
+        (chip.widens ? add_widened : add_blocks)(&chip, left, t->b, t->depth, t->c[m]);
     }
 }
 

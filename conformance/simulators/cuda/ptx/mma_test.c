@@ -109,7 +109,16 @@ static const example examples[] = {
     {"than a larger one", &bf16_8, PTX_MMA_CHIP, 80, 1, {EACH(8) = 0x1p-25}, 1},
     {"14 bits of FP8", &e4m3_32, PTX_MMA_CHIP, 89, 16, {[1] = 0x1p-9}, 16 + 0x1p-9},
     {"no 15th", &e4m3_32, PTX_MMA_CHIP, 89, 32, {[1] = 0x1p-9, [2] = 0x1p-9}, 32},
-    {"nor in the result", &e4m3_32, PTX_MMA_CHIP, 90, 0, {[1] = 32, [2] = 32, [3] = 0x1p-8}, 64},
+    {"nor in the result", &e4m3_32, PTX_MMA_CHIP, 89, 0, {[1] = 32, [2] = 32, [3] = 0x1p-8}, 64},
+    {"on sm_90 it is", &e4m3_32, PTX_MMA_CHIP, 90, 0, {[1] = 32, [2] = 32, [3] = 0x1p-8}, 64 + 0x1p-8},
+    {"and the 15th", &e4m3_32, PTX_MMA_CHIP, 90, 32, {[1] = 0x1p-9, [2] = 0x1p-9}, 32 + 0x1p-8},
+    {"the accumulator comes last, to nearest",
+     &e4m3_32,
+     PTX_MMA_CHIP,
+     90,
+     0x1p15 + 0x1p-8,
+     {[21] = 0x1p-9},
+     0x1p15 + 0x1p-7},
     {"exactly they would count, too",
      &e4m3_32,
      PTX_MMA_EXACT,
@@ -118,7 +127,13 @@ static const example examples[] = {
      {[1] = 0x1p-9, [2] = 0x1p-9},
      32 + 0x1p-8},
     {"blocks of 16 in FP8", &e4m3_32, PTX_MMA_CHIP, 89, 0, {[0] = 32, [1] = -32, [16] = 0x1p-9}, 0x1p-9},
-    {"one of 32 on sm_90", &e4m3_32, PTX_MMA_CHIP, 90, 0, {[0] = 32, [1] = -32, [16] = 0x1p-9}, 0},
+    {"a difference of FP8 on sm_90",
+     &e4m3_32,
+     PTX_MMA_CHIP,
+     90,
+     0,
+     {[2] = 32, [1] = -32, [16] = 0x1p-9},
+     0x1p-9},
     {"halves are rounded", &f16_half, PTX_MMA_CHIP, 80, 1, {0x1.8p-11}, 1 + 0x1p-10},
     {"beyond the range", &bf16_8, PTX_MMA_CHIP, 80, 0x1.fffffep127, {0x1p127}, (double)INFINITY},
     {"nothing but zeros", &bf16_8, PTX_MMA_CHIP, 80, 0, {0}, 0},
@@ -214,25 +229,63 @@ static uint32_t bits_of(double value, bool half)
     memcpy(&bits, &f, 4);
     if (!half)
         return bits;
-    for (bits = 0; bits < 0x7c00 && decode("f16", bits) != fabs(value); bits++)
-        ;
+    int exponent;
+    double size = fabs(value), part = frexp(size, &exponent);
+    if (!isfinite(value))
+        bits = 0x7c00;
+    else
+        bits = size < 0x1p-14 ? (uint32_t)(size * 0x1p24)
+                              : (uint32_t)(exponent + 13) * 1024 + (uint32_t)(part * 2048);
     return bits | (signbit(value) ? 0x8000 : 0);
+}
+
+typedef struct model {
+    unsigned block;
+    int kept, result;
+    bool half, widens; // FP8 as halves
+} model;
+
+static model model_of(const shape *s, uint32_t chip)
+{
+    bool fp8 = width_of(s->a_type) == 8, widens = fp8 && chip >= 90, few = fp8 && !widens;
+    return (model){.block = widens ? s->k / 2 : (chip < 90 ? 128 : 256) / width_of(s->a_type),
+                   .kept = few         ? 13
+                           : chip < 90 ? 24
+                                       : 25,
+                   .result = few ? 13 : 23,
+                   .half = !strcmp(s->d_type, "f16"),
+                   .widens = widens};
+}
+
+// As a half holds it: its leading bit is the significand's, but for subnormals of halves.
+static number widened(number n)
+{
+    int64_t size = n.significand < 0 ? -n.significand : n.significand;
+    for (; size && !(size >> n.fraction) && n.exponent > -14; size <<= 1) {
+        n.significand *= 2;
+        n.exponent--;
+    }
+    return n;
 }
 
 static double element(const shape *s, uint32_t chip, unsigned row, unsigned col)
 {
-    bool half = !strcmp(s->d_type, "f16"), small = width_of(s->a_type) == 8;
-    unsigned block = (chip < 90 ? 128 : 256) / width_of(s->a_type);
-    int kept = small ? 13 : chip < 90 ? 24 : 25, result = small ? 13 : 23;
-    uint32_t sum_bits = c[row][col];
+    model m = model_of(s, chip);
+    uint32_t sum_bits = m.widens ? 0 : c[row][col];
     double sum = 0;
-    for (unsigned first = 0; first < s->k; first += block) {
+    for (unsigned first = 0; first < s->k; first += m.block) {
         number terms[33];
         unsigned count = 0;
         int top = -100000;
-        terms[count++] = split(half ? "f16" : "f32", sum_bits);
-        for (unsigned k = first; k < first + block && k < s->k; k++) {
+        terms[count++] = split(m.half ? "f16" : "f32", sum_bits);
+        for (unsigned i = first; i < first + m.block && i < s->k; i++) {
+            // the first half of the sum is that of the lower pairs of every four
+            unsigned in = i % m.block, k = m.widens ? in / 2 * 4 + i / m.block * 2 + in % 2 : i;
             number x = split(s->a_type, a[row][k]), y = split(s->b_type, b[k][col]);
+            if (m.widens) {
+                x = widened(x);
+                y = widened(y);
+            }
             terms[count++] =
                 (number){x.significand * y.significand, x.exponent + y.exponent, x.fraction + y.fraction};
         }
@@ -240,11 +293,14 @@ static double element(const shape *s, uint32_t chip, unsigned row, unsigned col)
             top = terms[i].significand && terms[i].exponent > top ? terms[i].exponent : top;
         int64_t total = 0;
         for (unsigned i = 0; i < count; i++)
-            total += terms[i].significand ? cut(&terms[i], top, kept) : 0;
-        sum = settled(total, top - kept, half, result);
-        sum_bits = bits_of(sum, half);
+            total += terms[i].significand ? cut(&terms[i], top, m.kept) : 0;
+        sum = settled(total, top - m.kept, m.half, m.result);
+        sum_bits = bits_of(sum, m.half);
     }
-    return sum;
+    if (!m.widens)
+        return sum;
+    sum += decode(s->d_type, c[row][col]);
+    return m.half ? settled((int64_t)ldexp(sum, 30), -30, true, 0) : (float)sum;
 }
 
 static uint32_t any_number(const char *type, unsigned spread, uint64_t *seed)
@@ -267,7 +323,7 @@ static uint32_t any_number(const char *type, unsigned spread, uint64_t *seed)
 
 static void test_model(const shape *s, uint32_t chip, unsigned spread, uint64_t *seed)
 {
-    bool half = !strcmp(s->d_type, "f16"), small = width_of(s->a_type) == 8;
+    bool half = !strcmp(s->d_type, "f16"), small = model_of(s, chip).kept < 24;
     uint32_t again[16][8];
     for (unsigned i = 0; i < 16; i++)
         for (unsigned k = 0; k < s->k; k++) {
