@@ -3,13 +3,14 @@
 // Batch invariance of the ops that have kernels of several paths: on every device and with every kernel, the
 // first rows of a result have the same bits whether they are computed alone or with more rows behind them. A
 // kernel that takes another path or another order of summation for one row, for a tile that is not full, for
-// a second tile, or for a launch that splits the context fails here. Also the refusals of the contract checks
-// that name what is wrong.
+// a second tile, or for a launch that splits the context fails here. In the same way, where NaN of x and of
+// weights goes. Also the refusals of the contract checks that name what is wrong.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,62 @@ static void compare_rows(const subject *s, bound_case *c, iso_device *device, co
     free(all);
 }
 
+enum { X, X_SCALE, WEIGHT, LINES }; // operands of linear and of grouped_linear; LINES: of each that get NaN
+
+static const uint32_t nan_lines[][LINES] = {[X] = {1, 8, 34}, [WEIGHT] = {3, 16, 69}};
+
+// Writes NaN near the end of some rows of an operand, in E4M3 of both signs: other types have all bits set.
+static void plant_nan(bound_case *c, uint32_t operand)
+{
+    const iso_tensor *t = &operands(c)[operand];
+    size_t bytes = iso_dtype_bytes(t->dtype), width = iso_tensor_width(t);
+    for (int i = 0; i < LINES; i++) {
+        uint32_t row = nan_lines[operand][i];
+        bool positive = t->dtype == ISO_DTYPE_F8_E4M3 && row % 2;
+        memset((uint8_t *)t->host + (row * width + width - 1 - row % 4) * bytes, positive ? 0x7f : 0xff,
+               bytes);
+    }
+    assert_int_equal(iso_buffer_write(c->buffers[operand], 0, t->host, c->bytes[operand]), ISO_OK);
+}
+
+static void check_nan(const iso_tensor *y, const uint8_t *clean, const uint8_t *got, uint32_t operand)
+{
+    size_t bytes = iso_dtype_bytes(y->dtype);
+    for (uint32_t i = 0; i < iso_tensor_elems(y); i++) {
+        uint32_t row = i / iso_tensor_width(y), feature = i % iso_tensor_width(y);
+        bool nan = false;
+        for (int j = 0; j < LINES; j++)
+            nan = nan || nan_lines[operand][j] == (operand == X ? row : feature);
+        if (nan ? !isnan(iso_load_element(got, y->dtype, i))
+                : memcmp(got + i * bytes, clean + i * bytes, bytes))
+            fail_msg("row %u, feature %u: %s", row, feature,
+                     nan ? "not NaN" : "bits changed by NaN elsewhere");
+    }
+}
+
+// NaN of a weight comes out in its feature of all rows, NaN of x in all features of its row, and nowhere
+// else: with all rows, and without the last one that has it.
+static void compare_nan(const subject *s, bound_case *c, iso_device *device, const iso_kernel *kernel)
+{
+    const uint32_t row_counts[] = {s->numbers[0], nan_lines[X][LINES - 1]};
+    uint8_t *clean = run_rows(s, c, device, kernel, s->numbers[0]);
+    for (uint32_t operand = X; operand <= WEIGHT; operand += WEIGHT - X) {
+        void *host = operands(c)[operand].host, *saved = malloc(c->bytes[operand]);
+        assert_non_null(saved);
+        memcpy(saved, host, c->bytes[operand]);
+        plant_nan(c, operand);
+        for (int i = 0; i < 2; i++) {
+            uint8_t *got = run_rows(s, c, device, kernel, row_counts[i]);
+            check_nan(&operands(c)[s->op->input_count], clean, got, operand);
+            free(got);
+        }
+        memcpy(host, saved, c->bytes[operand]);
+        assert_int_equal(iso_buffer_write(c->buffers[operand], 0, saved, c->bytes[operand]), ISO_OK);
+        free(saved);
+    }
+    free(clean);
+}
+
 static void run_subject(const subject *s)
 {
     for (uint32_t d = 0; d < devices.count; d++) {
@@ -202,6 +259,8 @@ static void run_subject(const subject *s)
                 if (!iso_plan_kernel_fits(s->op->kernels[k], c.params, iso_device_get_info(device), reason))
                     continue;
                 compare_rows(s, &c, device, s->op->kernels[k]);
+                if (s->op == iso_ops()->ops[iso_op_linear] || s->op == iso_ops()->ops[iso_op_grouped_linear])
+                    compare_nan(s, &c, device, s->op->kernels[k]);
                 ran++;
             }
             assert_true(ran > 0);

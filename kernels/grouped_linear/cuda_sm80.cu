@@ -88,7 +88,7 @@ KERNEL_BODY
     tile.bias_kind = 0u;
     tile.rows_per_token = rows_per_token;
     if (wide)
-        matmul_run<matmul_shape<MATMUL_WIDE_FEATURES, MATMUL_WIDE_ROWS, 4u>>(tile, ring);
+        matmul_run<matmul_shape<MATMUL_WIDE_FEATURES, MATMUL_WIDE_ROWS, 4u, MATMUL_WIDE_ACROSS>>(tile, ring);
     else
-        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 8u, 1u>>(tile, ring);
+        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 8u, 1u, 1u>>(tile, ring);
 KERNEL_END

@@ -16,13 +16,14 @@
 //     rows      tile (features x rows)   ring          its team                stages: BF16; BF16 x, E4M3 W; E4M3
 //     1 … 8     16 x  8                  4, of a warp  one warp, 1/4 of K      4; 3; 4
 //     9 … 16    16 x 16                  4, of a warp  one warp, 1/4 of K      3; 2; 3
-//     17 …      64 x 64 (E4M3 W: 32)     1             four warps, 32 x 32     3; 3; 4
+//     17 …      64 x 64 (E4M3 W: 32)     1             four warps, all of K    3; 3; 4
 //
 // Narrow tiles: a warp has its own quarter of K, its own ring and its own pace; inside the loop warps do not wait
 // for each other. With 16 features a group there are 132 groups for 2112 features, one for each multiprocessor
 // of an H100, and 448 for 7168. A warp has 3 stages under way, the four of a group 24 KiB of weights.
-// Wide tile: all warps share each stage; a warp multiplies 32 features by 32 rows (E4M3 weight: 16 rows), and reads
-// 1 byte of shared memory for 8 multiply-adds of BF16.
+// Wide tile: all warps share each stage. A warp multiplies 32 features by 32 rows, and reads 1 byte of shared memory
+// for 8 multiply-adds of BF16; E4M3 with products of its own, 32 by 16. Where E4M3 is widened, 16 features by all 32
+// rows: a weight is widened by one warp, which is worth that each reads all of x.
 //
 // One order of sums for every tile. K is cut into 4 parts of whole steps, the quarters above. Each part is one chain
 // of products in ascending K (with scales: a chain for each 128 of K, multiplied by them and added), and the parts
@@ -56,9 +57,11 @@
 // landed; one barrier of the team, after which all see it and all are done with the step before; start the copy of
 // step + S - 1 into the stage of the step before; multiply. One barrier a step guards both ends of the ring.
 //
-// E4M3 without products of its own: a word of four E4M3 becomes two pairs of BF16 in registers, exactly, by a shift
-// and a product with 2^120 (e4m3_to_bf16). Those four are neighbours in K where the instruction wants two pairs 8
-// apart; the order of K inside a product is free, so x is read in the same order instead, or widened the same way.
+// E4M3 without products of its own: a word of four E4M3 becomes two pairs of BF16 in registers, exactly, by four
+// instructions a pair, the last a product with 2^120 (e4m3_to_bf16). Those four are neighbours in K where the
+// instruction wants two pairs 8 apart; the order of K inside a product is free, so x is read in the same order
+// instead, or widened the same way. NaN is not widened but remembered, for each row of the weight and of E4M3 x, by two
+// instructions a word: one makes its whole feature, or its whole row of y, NaN, which is put in the place of the sums.
 //
 // Scales are fetched one step ahead into registers, both multiplied, and one fused multiply-add promotes the sum of
 // 128 of K.
@@ -120,9 +123,9 @@ KERNEL_BODY
     tile.bias_kind = bias_kind;
     tile.rows_per_token = 0u;
     if (group_rows == MATMUL_WIDE_ROWS)
-        matmul_run<matmul_shape<MATMUL_WIDE_FEATURES, MATMUL_WIDE_ROWS, 4u>>(tile, ring);
+        matmul_run<matmul_shape<MATMUL_WIDE_FEATURES, MATMUL_WIDE_ROWS, 4u, MATMUL_WIDE_ACROSS>>(tile, ring);
     else if (group_rows == 16u)
-        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 16u, 1u>>(tile, ring);
+        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 16u, 1u, 1u>>(tile, ring);
     else
-        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 8u, 1u>>(tile, ring);
+        matmul_run<matmul_shape<MATMUL_NARROW_FEATURES, 8u, 1u, 1u>>(tile, ring);
 KERNEL_END
