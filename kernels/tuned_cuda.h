@@ -9,7 +9,7 @@
 
 // Whether the device is a CUDA one whose architecture (iso_device_info.arch, "sm_90" or "sm_90a") is `sm`, as
 // 80 for sm_80, or later.
-bool iso_cuda_at_least(const iso_device_info *device, uint32_t sm, char reason[ISO_REASON_BYTES]);
+bool iso_tuned_cuda_at_least(const iso_device_info *device, uint32_t sm, char reason[ISO_REASON_BYTES]);
 
 // Whether every row of the tensor begins at a multiple of 16 bytes and is a multiple of 16 bytes wide, as
 // 16-byte copies want it, given that the storage begins at one (buffer_alignment_bytes is that much or more).
@@ -17,7 +17,7 @@ bool iso_rows_of_16_bytes(const iso_tensor *tensor, const char *name, char reaso
 
 // Whether the tile of dialect/cuda_matmul.kh, from sm_80 on, can compute y of these x and weight, with groups
 // of 16 features along y of the launch.
-bool iso_cuda_matmul_fits(const iso_kernel *kernel, const iso_device_info *device,
-                          const iso_tensor *const xwy[3], char reason[ISO_REASON_BYTES]);
+bool iso_tuned_cuda_matmul_fits(const iso_kernel *kernel, const iso_device_info *device,
+                                const iso_tensor *const xwy[3], char reason[ISO_REASON_BYTES]);
 
 #endif

@@ -18,7 +18,7 @@ static bool fits(const char *backend, const char *arch, uint32_t sm, char reason
     strcpy(info.backend, backend);
     strcpy(info.arch, arch);
     reason[0] = 0;
-    return iso_cuda_at_least(&info, sm, reason);
+    return iso_tuned_cuda_at_least(&info, sm, reason);
 }
 
 static void chips_from_one_on(void **state)

@@ -21,8 +21,8 @@ bool iso_grouped_linear_cuda_sm80_supports(const iso_kernel *kernel, const void 
                                            const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_grouped_linear *p = params;
-    return iso_cuda_matmul_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y},
-                                reason);
+    return iso_tuned_cuda_matmul_fits(kernel, device, (const iso_tensor *const[3]){&p->x, &p->weight, &p->y},
+                                      reason);
 }
 
 void iso_grouped_linear_cuda_sm80_launch(const iso_kernel *kernel, const void *params, iso_launch *out)

@@ -10,7 +10,7 @@ ISO_TUNED_PLAN(iso_linear_cuda_sm89)
 bool iso_linear_cuda_sm89_supports(const iso_kernel *kernel, const void *params,
                                    const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
-    return iso_cuda_at_least(device, 89, reason) &&
+    return iso_tuned_cuda_at_least(device, 89, reason) &&
            iso_linear_cuda_sm80_supports(kernel, params, device, reason);
 }
 

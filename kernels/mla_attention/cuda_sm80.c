@@ -19,7 +19,7 @@ bool iso_mla_attention_cuda_sm80_supports(const iso_kernel *kernel, const void *
 {
     const iso_mla_attention *p = params;
     uint32_t width = iso_tensor_width(&p->cache);
-    if (!iso_cuda_at_least(device, 80, reason) ||
+    if (!iso_tuned_cuda_at_least(device, 80, reason) ||
         !iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->q_latent, NULL, &p->y}, reason) ||
         !iso_words_addressable(&p->q_rope, "q_rope", reason))
         return false;

@@ -11,7 +11,7 @@ bool iso_router_cuda_sm75_supports(const iso_kernel *kernel, const void *params,
                                    const iso_device_info *device, char reason[ISO_REASON_BYTES])
 {
     const iso_router *p = params;
-    return iso_cuda_at_least(device, 75, reason) &&
+    return iso_tuned_cuda_at_least(device, 75, reason) &&
            iso_portable_fits(kernel, device, (const iso_tensor *const[3]){&p->logits, NULL, NULL}, reason);
 }
 
