@@ -23,7 +23,7 @@
 #include "runtime/plan/plan_internal.h"
 
 #define SEED 1
-enum { MAX_RUNS = 512, CASES_EACH = 2, TUNED_TERMS = 4000000 };
+enum { MAX_RUNS = 512, CASES_EACH = 3, TUNED_TERMS = 4000000 };
 
 // A kernel over a case.
 typedef struct order_run {
@@ -44,23 +44,25 @@ typedef struct order {
 
 // ---- in the process that opens the device ----
 
-// The cases of one kernel that are run: the smallest, and of a tuned one the largest below TUNED_TERMS as
-// well.
+// The cases of one kernel that are run: the smallest, and of a tuned one, below TUNED_TERMS, that with the
+// most work and that with the most rows as well, for which tiles are chosen otherwise.
 typedef struct choice {
     conform_op_case wanted[CASES_EACH];
-    uint64_t work[CASES_EACH];
+    uint64_t merit[CASES_EACH];
 } choice;
 
-static void consider(choice *choice, const iso_kernel *kernel, const conform_op_case *wanted, uint64_t work)
+static void consider(choice *choice, const iso_kernel *kernel, const conform_op_case *wanted,
+                     const conform_built *built)
 {
-    if (!choice->wanted[0].op || work < choice->work[0]) {
-        choice->wanted[0] = *wanted;
-        choice->work[0] = work;
-    }
-    if (kernel->backend && work <= TUNED_TERMS && (!choice->wanted[1].op || work > choice->work[1])) {
-        choice->wanted[1] = *wanted;
-        choice->work[1] = work;
-    }
+    const iso_tensor *y = (const iso_tensor *)built->params + wanted->op->input_count;
+    const uint64_t work = conform_case_work(wanted->op, built->params);
+    const uint64_t merit[CASES_EACH] = {UINT64_MAX - work, work, iso_tensor_rows(y)};
+    const bool is_larger_wanted = kernel->backend && work <= TUNED_TERMS;
+    for (int c = 0; c < (is_larger_wanted ? CASES_EACH : 1); c++)
+        if (!choice->wanted[c].op || merit[c] > choice->merit[c]) {
+            choice->wanted[c] = *wanted;
+            choice->merit[c] = merit[c];
+        }
 }
 
 static iso_status choose(const iso_op_info *op, const iso_device_info *info, choice *choices)
@@ -76,10 +78,9 @@ static iso_status choose(const iso_op_info *op, const iso_device_info *info, cho
             if (status == ISO_INVALID_ARGUMENT)
                 continue; // the case is outside of the contract in these types
             ISO_TRY(status);
-            uint64_t work = conform_case_work(op, built.params);
             for (uint32_t k = 0; k < op->kernel_count; k++)
                 if (iso_plan_kernel_fits(op->kernels[k], built.params, info, reason))
-                    consider(&choices[k], op->kernels[k], &wanted, work);
+                    consider(&choices[k], op->kernels[k], &wanted, &built);
             conform_built_deinit(&built);
         }
     return ISO_OK;
@@ -112,6 +113,17 @@ static iso_status run_case(conform_context *context, const conform_op_case *want
     return ISO_OK;
 }
 
+// Whether the case is chosen for another of its merits already.
+static bool is_earlier(const choice *choice, int at)
+{
+    const conform_op_case *wanted = &choice->wanted[at];
+    for (int c = 0; c < at; c++)
+        if (choice->wanted[c].number == wanted->number &&
+            strcmp(choice->wanted[c].triple.name, wanted->triple.name) == 0)
+            return true;
+    return false;
+}
+
 static iso_status run_all(iso_registry *registry, iso_device *device, order *out)
 {
     conform_context context = {
@@ -125,7 +137,7 @@ static iso_status run_all(iso_registry *registry, iso_device *device, order *out
             status = choose(op, iso_device_get_info(device), choices);
         for (uint32_t k = 0; k < op->kernel_count; k++)
             for (int c = 0; c < CASES_EACH && status == ISO_OK; c++)
-                if (choices[k].wanted[c].op)
+                if (choices[k].wanted[c].op && !is_earlier(&choices[k], c))
                     status = run_case(&context, &choices[k].wanted[c], op->kernels[k], out);
     }
     conform_modules_destroy(context.modules);
