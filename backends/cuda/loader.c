@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "backends/cuda/cuda.h"
-#include "runtime/base/strings.h"
 
 #define SYSTEM_LIBRARY   "libcuda.so.1"
 #define LIBRARY_VARIABLE "ISOMER_CUDA_DRIVER"
@@ -105,10 +104,8 @@ static iso_status fail_init(const library_name *library, CUresult result)
         remedy = "; a process that was forked from one that has used CUDA cannot use it";
     if (result == CUDA_ERROR_UNKNOWN)
         remedy = "; see whether /dev/nvidia-uvm is there (in a container it must be passed in)";
-    (void)iso_cuda_fail(result, ISO_UNAVAILABLE, library->path, "cuInit");
-    char text[400];
-    iso_copy_text(text, sizeof text, iso_status_last()->text);
-    return iso_fail(iso_cuda_status(result, ISO_UNAVAILABLE), "%s%s", text, remedy);
+    return iso_fail(iso_cuda_status(result, ISO_UNAVAILABLE), "%s: cuInit failed: %s (%d)%s", library->path,
+                    iso_cuda_result_name(result), result, remedy);
 }
 
 static iso_status count_devices(const library_name *library, const iso_cuda_driver *driver, int *out_count)

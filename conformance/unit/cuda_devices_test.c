@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "conformance/unit/cuda_fixture.h"
+#include "conformance/unit/cuda_host.h"
 
 // ---- several devices ----
 
@@ -74,35 +75,6 @@ static void test_other_thread(void **state)
 }
 
 // ---- beside a program that uses CUDA itself ----
-
-typedef struct host_program {
-    int (*init)(unsigned flags);
-    int (*retain)(void **context, int device);
-    int (*release)(int device);
-    int (*set_current)(void *context);
-    int (*get_current)(void **context);
-    int (*alloc)(unsigned long long *address, size_t bytes);
-    int (*release_memory)(unsigned long long address);
-} host_program;
-
-static host_program load_host_program(void)
-{
-    static const char *const names[] = {"cuInit",
-                                        "cuDevicePrimaryCtxRetain",
-                                        "cuDevicePrimaryCtxRelease_v2",
-                                        "cuCtxSetCurrent",
-                                        "cuCtxGetCurrent",
-                                        "cuMemAlloc_v2",
-                                        "cuMemFree_v2",
-                                        NULL};
-    const char *const libraries[] = {cuda_driver_path(), NULL};
-    void *library = NULL, *functions[7];
-    host_program program;
-    check(iso_library_open(libraries, names, functions, &library));
-    _Static_assert(sizeof program == sizeof functions, "one pointer a function");
-    memcpy(&program, functions, sizeof program);
-    return program;
-}
 
 static void test_beside_a_program(void **state)
 {

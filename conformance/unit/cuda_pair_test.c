@@ -5,6 +5,7 @@
 // H100; on a real driver they are the first two, where there are two.
 #include <pthread.h>
 
+#include "conformance/unit/cuda_host.h"
 #include "conformance/unit/cuda_pair.h"
 
 enum { ROUNDS = 12 };
@@ -273,26 +274,6 @@ static void test_threads(void **state)
 }
 
 // ---- beside a program ----
-
-typedef struct host_program {
-    int (*retain)(void **context, int device);
-    int (*release)(int device);
-    int (*set_current)(void *context);
-    int (*get_current)(void **context);
-} host_program;
-
-static host_program load_host_program(void)
-{
-    static const char *const names[] = {"cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease_v2",
-                                        "cuCtxSetCurrent", "cuCtxGetCurrent", NULL};
-    const char *const libraries[] = {cuda_driver_path(), NULL};
-    void *library = NULL, *functions[4];
-    host_program program;
-    check(iso_library_open(libraries, names, functions, &library));
-    _Static_assert(sizeof program == sizeof functions, "one pointer a function");
-    memcpy(&program, functions, sizeof program);
-    return program;
-}
 
 // Whichever device the program has current, all works on both, and it is current after.
 static void test_beside_a_program(void **state)

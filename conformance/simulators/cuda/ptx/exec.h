@@ -119,6 +119,12 @@ typedef struct ptx_fault {
 } ptx_fault;
 
 // Tells the caller's function; finds the allocation and the source line. Thread-safe.
+// Which bytes of its word an access touches, a bit each; of all words where it has several.
+static inline uint32_t ptx_byte_mask(uint64_t address, uint32_t bytes)
+{
+    return bytes >= 4 ? 15u : ((1u << bytes) - 1) << (address & 3);
+}
+
 void ptx_report_fault(ptx_warp *warp, const ptx_insn *insn, const ptx_fault *fault);
 // The same, and nothing of the launch is executed further.
 void ptx_stop(ptx_warp *warp, const ptx_insn *insn, const ptx_fault *fault);

@@ -46,11 +46,6 @@ static void race(ptx_warp *warp, const ptx_insn *insn, const ptx_access *access,
                                   .other_thread = other});
 }
 
-static u32 byte_mask(u64 address, u32 bytes)
-{
-    return bytes >= 4 ? 15u : ((1u << bytes) - 1) << (address & 3);
-}
-
 // Whether the write leaves the bytes as the other thread left them: the same value twice is no race. What
 // another lane writes by the same instruction is not in memory yet.
 static bool same_value(const ptx_warp *warp, const ptx_access *access, u32 lane, u32 mask, u32 other)
@@ -129,7 +124,7 @@ static void record_shared(ptx_warp *warp, const ptx_insn *insn, const ptx_access
     PTX_EACH_LANE (l, mask) {
         u32 at = (u32)access->address[l] >> 2;
         u32 now = (warp->index * 32 + l) << 22 | warp->clock << 5 | strong |
-                  byte_mask(access->address[l], access->bytes);
+                  ptx_byte_mask(access->address[l], access->bytes);
         for (u32 i = at; i < at + count; i++) {
             if (may_conflict(sw[i], now, floor))
                 conflict_shared(warp, insn, access, l, sw[i]);
@@ -374,7 +369,7 @@ static void record_global(ptx_warp *warp, const ptx_insn *insn, const ptx_access
                           ptx_word_access *words, u64 offset)
 {
     u64 now = (u64)warp->block->serial << 35 | (u64)(warp->index * 32 + lane) << 25 | (u64)warp->clock << 5 |
-              (access->is_strong ? STRONG : 0) | byte_mask(access->address[lane], access->bytes);
+              (access->is_strong ? STRONG : 0) | ptx_byte_mask(access->address[lane], access->bytes);
     ptx_word_access *word = words + offset / 4, *end = word + (access->bytes > 4 ? access->bytes / 4 : 1);
     if (!access->is_write) {
         for (; word < end; word++)

@@ -45,7 +45,7 @@ void ptx_note_use(ptx_warp *warp, const ptx_insn *insn, const ptx_access *access
 {
     const ptx_run_state *run = warp->block->run;
     uint32_t bytes = access->bytes, line = insn->line < LINE_MAX ? insn->line : LINE_MAX;
-    uint64_t touched = bytes >= 4 ? BYTES : ((1u << bytes) - 1) << (access->address[lane] & 3);
+    uint64_t touched = ptx_byte_mask(access->address[lane], bytes);
     uint64_t now = (uint64_t)warp->block->serial << 35 | (uint64_t)(warp->index * 32 + lane) << 25 |
                    (uint64_t)line << 4 | touched;
     for (const ptx_word_use *end = use + (bytes > 4 ? bytes / 4 : 1); use < end; use++) {
