@@ -32,12 +32,6 @@ bool iso_rows_of_16_bytes(const iso_tensor *tensor, const char *name, char reaso
 bool iso_tuned_cuda_matmul_fits(const iso_kernel *kernel, const iso_device_info *device,
                                 const iso_tensor *const xwy[3], char reason[ISO_REASON_BYTES])
 {
-    enum { NARROW_FEATURES = 16, MAX_GROUPS_Y = 65535 };
-    if (!iso_tuned_cuda_at_least(device, 80, reason) || !iso_portable_fits(kernel, device, xwy, reason) ||
-        !iso_rows_of_16_bytes(xwy[0], "x", reason) || !iso_rows_of_16_bytes(xwy[1], "weight", reason))
-        return false;
-    if (iso_div_up(iso_tensor_width(xwy[2]), NARROW_FEATURES) > MAX_GROUPS_Y)
-        return iso_refuse(reason, "y: %u features; at most %u", iso_tensor_width(xwy[2]),
-                          MAX_GROUPS_Y * NARROW_FEATURES);
-    return true;
+    return iso_tuned_cuda_at_least(device, 80, reason) && iso_portable_fits(kernel, device, xwy, reason) &&
+           iso_rows_of_16_bytes(xwy[0], "x", reason) && iso_rows_of_16_bytes(xwy[1], "weight", reason);
 }

@@ -15,8 +15,7 @@ bool iso_tuned_cuda_at_least(const iso_device_info *device, uint32_t sm, char re
 // 16-byte copies want it, given that the storage begins at one (buffer_alignment_bytes is that much or more).
 bool iso_rows_of_16_bytes(const iso_tensor *tensor, const char *name, char reason[ISO_REASON_BYTES]);
 
-// Whether the tile of dialect/cuda_matmul.kh, from sm_80 on, can compute y of these x and weight, with groups
-// of 16 features along y of the launch.
+// Whether the tile of dialect/cuda_matmul.kh, from sm_80 on, can compute y of these x and weight.
 bool iso_tuned_cuda_matmul_fits(const iso_kernel *kernel, const iso_device_info *device,
                                 const iso_tensor *const xwy[3], char reason[ISO_REASON_BYTES]);
 
